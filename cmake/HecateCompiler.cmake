@@ -1,0 +1,42 @@
+# Compiler settings shared by every target. Nothing here looks at the machine that builds.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+find_program(HECATE_CCACHE ccache)
+if(HECATE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${HECATE_CCACHE}")
+endif()
+
+# Carries warnings and definitions; linked by every hecate target.
+add_library(hecate_flags INTERFACE)
+target_include_directories(hecate_flags INTERFACE "${PROJECT_SOURCE_DIR}")
+target_compile_options(hecate_flags INTERFACE
+  -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wconversion
+  -Wno-sign-conversion -fno-math-errno)
+if(HECATE_REAL_DOUBLE)
+  target_compile_definitions(hecate_flags INTERFACE HECATE_REAL_DOUBLE=1)
+endif()
+
+if(HECATE_SANITIZE STREQUAL "address")
+  target_compile_options(hecate_flags INTERFACE -fsanitize=address,undefined
+                         -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(hecate_flags INTERFACE -fsanitize=address,undefined -rdynamic)
+elseif(HECATE_SANITIZE STREQUAL "thread")
+  target_compile_options(hecate_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(hecate_flags INTERFACE -fsanitize=thread -rdynamic)
+elseif(HECATE_SANITIZE)
+  message(FATAL_ERROR "HECATE_SANITIZE is '${HECATE_SANITIZE}': expected empty, address or thread")
+endif()
+
+# Instruction sets that the CPU kernels are compiled for; the running machine picks one at start.
+set(HECATE_ISA_baseline_FLAGS -march=x86-64-v2)
+set(HECATE_ISA_avx2_FLAGS -march=x86-64-v3)
+set(HECATE_ISA_avx512_FLAGS -march=x86-64-v4 -mprefer-vector-width=512)
+# Lets reductions vectorise; infinities and NaN keep their meaning.
+set(HECATE_SIMD_FLAGS -O3 -fno-trapping-math -fno-signed-zeros -fassociative-math
+                      -ffp-contract=fast)
