@@ -30,9 +30,17 @@ struct Limits {
   std::vector<std::string> choices;
 };
 
-inline Limits any() { return {}; }
-inline Limits at_least(double min) { return {.min = min}; }
-inline Limits between(double min, double max) { return {.min = min, .max = max}; }
-inline Limits one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
+inline Limits any() {
+  return {};
+}
+inline Limits at_least(double min) {
+  return {.min = min};
+}
+inline Limits between(double min, double max) {
+  return {.min = min, .max = max};
+}
+inline Limits one_of(std::vector<std::string> choices) {
+  return {.choices = std::move(choices)};
+}
 
 }  // namespace hecate::config

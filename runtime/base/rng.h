@@ -64,7 +64,8 @@ class CounterRng {
 /// FNV-1a of a name: turns "layers.3.attention.wq" into a CounterRng stream.
 constexpr uint64_t stream_of(const char* name) {
   uint64_t hash = 0xcbf29ce484222325ull;
-  for (; *name != '\0'; ++name) hash = (hash ^ static_cast<unsigned char>(*name)) * 0x100000001b3ull;
+  for (; *name != '\0'; ++name)
+    hash = (hash ^ static_cast<unsigned char>(*name)) * 0x100000001b3ull;
   return hash;
 }
 

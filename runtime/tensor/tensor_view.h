@@ -52,8 +52,8 @@ class View {
                  row_size());
   }
   template <class U>
-    requires(std::is_same_v<T, const U> && !std::is_const_v<U>)
-  View(const View<U>& other)  // NOLINT: implicit like T* to const T*
+  requires(std::is_same_v<T, const U> && !std::is_const_v<U>)
+      View(const View<U>& other)  // NOLINT: implicit like T* to const T*
       : data_(other.data()), shape_(other.shape()), row_stride_(other.row_stride()) {}
 
   T* data() const { return data_; }
