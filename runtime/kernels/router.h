@@ -55,10 +55,11 @@ void router_jitter(Stream& s, Real amount, uint64_t seed, uint64_t stream, int64
 void count_experts(Stream& s, View<const int32_t> experts, std::span<int64_t> counts);
 
 /// Marks every choice beyond `capacity` of its expert as dropped: experts[t,k] becomes
-/// -1 - expert. Order: first all first choices in token order, then all second ones, ...
-/// @param taken [E] choices already taken by earlier tokens, per k-major rule given by the caller.
+/// -1 - expert. Choices are taken in token order, inside a token by k, so that micro-batches and
+/// ranks that hold consecutive tokens drop what one process would drop.
+/// @param taken [E] choices that earlier tokens of the step took; raised by those kept here.
 /// @return how many were dropped.
-int64_t drop_over_capacity(Stream& s, int64_t capacity, std::span<const int64_t> taken,
+int64_t drop_over_capacity(Stream& s, int64_t capacity, std::span<int64_t> taken,
                            View<int32_t> experts);
 
 }  // namespace hecate::kernels
