@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 /// How a configuration struct lists its keys, once, for parsing, checking, printing and
@@ -30,17 +31,20 @@ struct Limits {
   std::vector<std::string> choices;
 };
 
-inline Limits any() {
-  return {};
+inline Limits any() { return {}; }
+inline Limits between(double min, double max) {
+  Limits limits;
+  limits.min = min;
+  limits.max = max;
+  return limits;
 }
 inline Limits at_least(double min) {
-  return {.min = min};
-}
-inline Limits between(double min, double max) {
-  return {.min = min, .max = max};
+  return between(min, std::numeric_limits<double>::infinity());
 }
 inline Limits one_of(std::vector<std::string> choices) {
-  return {.choices = std::move(choices)};
+  Limits limits;
+  limits.choices = std::move(choices);
+  return limits;
 }
 
 }  // namespace hecate::config
