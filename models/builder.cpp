@@ -1,0 +1,146 @@
+#include "models/builder.h"
+
+#include "runtime/kernels/gemm.h"
+
+namespace hecate::models {
+
+Builder::Builder(graph::StepGraph& graph, const ModelConfig& model, const RouterConfig& router,
+                 const ParameterLayout& layout, ModelState& state, BatchShape batch)
+    : graph_(&graph),
+      model_(&model),
+      router_(&router),
+      layout_(&layout),
+      state_(&state),
+      batch_(batch) {
+  const size_t groups = static_cast<size_t>(model.layers) + 1;
+  std::vector<int64_t> dense(groups, 0), experts(groups, 0);
+  for (const ParameterSpec& spec : layout.specs())
+    (spec.kind == ParameterKind::expert ? experts : dense)[static_cast<size_t>(spec.layer + 1)] +=
+        spec.size();
+  const auto external = [&](const char* what, size_t group, int64_t elements,
+                            MemoryCategory category) {
+    return graph.add_external(concat(what, ".", static_cast<int64_t>(group) - 1), dtype_of<Real>(),
+                              elements, category);
+  };
+  for (size_t group = 0; group < groups; ++group) {
+    weights_.push_back(external("weights", group, dense[group], MemoryCategory::parameters));
+    gradients_.push_back(external("gradients", group, dense[group], MemoryCategory::gradients));
+    expert_weights_.push_back(
+        external("expert_weights", group, experts[group], MemoryCategory::parameters));
+    expert_gradients_.push_back(
+        external("expert_gradients", group, experts[group], MemoryCategory::gradients));
+  }
+}
+
+void Builder::enter(int32_t layer, bool backward) {
+  layer_ = layer;
+  backward_ = backward;
+}
+
+std::string Builder::full_name(const std::string& name) const {
+  return layer_ < 0 ? name : concat("layers.", layer_, ".", name);
+}
+
+BufferId Builder::matrix(const std::string& name, int64_t rows, int64_t columns) {
+  return graph_->add_buffer(full_name(name), dtype_of<Real>(), rows * columns);
+}
+
+BufferId Builder::integers(const std::string& name, int64_t rows, int64_t columns) {
+  return graph_->add_buffer(full_name(name), DType::i32, rows * columns);
+}
+
+BufferId Builder::pooled(const std::string& name, RowsId rows, int64_t columns) {
+  return graph_->add_pooled(full_name(name), dtype_of<Real>(), rows, columns);
+}
+
+BufferId Builder::pooled_integers(const std::string& name, RowsId rows, int64_t columns) {
+  return graph_->add_pooled(full_name(name), DType::i32, rows, columns);
+}
+
+bool Builder::has_weight(const std::string& name) const {
+  return layout_->find_or_none(full_name(name)) >= 0;
+}
+
+Weight Builder::weight(const std::string& name) const {
+  const ParameterId id = layout_->find(full_name(name));
+  return {.state = state_, .id = id, .shape = layout_->spec(id).shape};
+}
+
+int32_t Builder::op(OpKind kind, const std::string& name, std::vector<BufferId> reads,
+                    std::vector<BufferId> writes, OpCost cost, std::function<void(OpContext&)> run,
+                    graph::When when) {
+  graph::Op op;
+  op.name = full_name(name);
+  op.kind = kind;
+  op.lane = LaneKind::compute;
+  op.layer = layer_;
+  op.backward = backward_;
+  op.when = when;
+  op.reads = std::move(reads);
+  op.writes = std::move(writes);
+  op.cost = cost;
+  op.run = std::move(run);
+  return graph_->add(std::move(op));
+}
+
+void Builder::bind_parameters(graph::Executor& executor) const {
+  for (const auto* group : {&weights_, &gradients_, &expert_weights_, &expert_gradients_})
+    for (BufferId id : *group) executor.bind(id, state_);  // a token address: never dereferenced
+}
+
+namespace {
+
+OpCost gemm_cost(int64_t rows, const Weight& w) {
+  const auto elements = static_cast<double>(w.shape.size());
+  const auto height = static_cast<double>(rows);
+  return {.flops = 2 * height * elements,
+          .bytes = static_cast<double>(sizeof(Real)) *
+                   (elements + height * static_cast<double>(w.shape[0] + w.shape[1])),
+          .rows = {},
+          .flops_per_row = 0,
+          .bytes_per_row = 0};
+}
+
+void add_weight_gradient(Builder& b, const std::string& name, BufferId x, BufferId dy, int64_t rows,
+                         const Weight& w) {
+  b.op(OpKind::gemm, name + ".dw", {x, dy}, {b.gradients()}, gemm_cost(rows, w), [=](OpContext& c) {
+    kernels::linear_backward_weight(c.stream(), c.view<const Real>(dy, {rows, w.shape[0]}),
+                                    c.view<const Real>(x, {rows, w.shape[1]}), w.gradient(),
+                                    w.state->scalars.accumulate);
+  });
+}
+
+void add_input_gradient(Builder& b, const std::string& name, BufferId dy, int64_t rows,
+                        const Weight& w, BufferId dx, bool accumulate) {
+  b.op(OpKind::gemm, name + ".dx", {dy, b.weights()}, {dx}, gemm_cost(rows, w), [=](OpContext& c) {
+    kernels::linear_backward_input(c.stream(), c.view<const Real>(dy, {rows, w.shape[0]}),
+                                   w.value(), c.view<Real>(dx, {rows, w.shape[1]}), accumulate);
+  });
+}
+
+}  // namespace
+
+BufferId linear(Builder& b, const std::string& name, BufferId x, int64_t rows, const Weight& w) {
+  const BufferId y = b.matrix(name, rows, w.shape[0]);
+  b.op(OpKind::gemm, name, {x, b.weights()}, {y}, gemm_cost(rows, w), [=](OpContext& c) {
+    kernels::linear(c.stream(), c.view<const Real>(x, {rows, w.shape[1]}), w.value(),
+                    c.view<Real>(y, {rows, w.shape[0]}));
+  });
+  return y;
+}
+
+BufferId linear_backward(Builder& b, const std::string& name, BufferId x, BufferId dy, int64_t rows,
+                         const Weight& w) {
+  add_weight_gradient(b, name, x, dy, rows, w);
+  const BufferId dx = b.matrix(name + ".dx", rows, w.shape[1]);
+  add_input_gradient(b, name, dy, rows, w, dx, false);
+  return dx;
+}
+
+void linear_backward_into(Builder& b, const std::string& name, BufferId x, BufferId dy,
+                          int64_t rows, const Weight& w, BufferId dx) {
+  add_weight_gradient(b, name, x, dy, rows, w);
+  add_input_gradient(b, name, dy, rows, w, dx, true);
+}
+
+}  // namespace hecate::models

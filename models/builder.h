@@ -1,0 +1,110 @@
+#pragma once
+#include <functional>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "models/config.h"
+#include "models/parameters.h"
+#include "models/state.h"
+#include "runtime/graph/executor.h"
+#include "runtime/graph/step_graph.h"
+
+/// What layers use to append their operations to a step graph.
+namespace hecate::models {
+
+using graph::BufferId;
+using graph::OpContext;
+using graph::OpCost;
+using graph::OpKind;
+using graph::RowsId;
+
+/// A parameter as operations see it: resolved when they run, since experts and gathered weights
+/// move.
+struct Weight {
+  const ModelState* state = nullptr;
+  ParameterId id = -1;
+  Shape shape;
+  View<const Real> value() const {
+    return {state->parameters.value[static_cast<size_t>(id)], shape};
+  }
+  View<Real> gradient() const {
+    return {state->parameters.gradient[static_cast<size_t>(id)], shape};
+  }
+};
+
+/// Shape of the batch that one run of a graph works on.
+struct BatchShape {
+  int64_t sequences = 1, sequence = 1;
+  int64_t tokens() const { return sequences * sequence; }
+};
+
+/// Appends operations for one layer at a time, in program order. The model state, layout and graph
+/// outlive the graph's last run.
+class Builder {
+ public:
+  Builder(graph::StepGraph& graph, const ModelConfig& model, const RouterConfig& router,
+          const ParameterLayout& layout, ModelState& state, BatchShape batch);
+
+  const ModelConfig& model() const { return *model_; }
+  const RouterConfig& router() const { return *router_; }
+  const BatchShape& batch() const { return batch_; }
+  int64_t tokens() const { return batch_.tokens(); }
+  ModelState* state() const { return state_; }
+  graph::StepGraph& graph() { return *graph_; }
+
+  /// Following operations belong to `layer` (-1: outside the layers), forward or backward.
+  void enter(int32_t layer, bool backward);
+  int32_t layer() const { return layer_; }
+  /// While true, forward operations are repeats for backward: they must not count statistics.
+  void set_recomputing(bool recomputing) { recomputing_ = recomputing; }
+  bool recomputing() const { return recomputing_; }
+
+  /// A Real matrix of the current layer. `name` is for timelines.
+  BufferId matrix(const std::string& name, int64_t rows, int64_t columns);
+  BufferId integers(const std::string& name, int64_t rows, int64_t columns);
+  BufferId pooled(const std::string& name, RowsId rows, int64_t columns);
+  BufferId pooled_integers(const std::string& name, RowsId rows, int64_t columns);
+
+  /// The parameter "layers.<layer>.<name>", or "<name>" outside the layers.
+  Weight weight(const std::string& name) const;
+  bool has_weight(const std::string& name) const;
+  /// The external buffers that stand for this layer's dense parameters and gradients.
+  BufferId weights() const { return weights_[index()]; }
+  BufferId gradients() const { return gradients_[index()]; }
+  BufferId expert_weights() const { return expert_weights_[index()]; }
+  BufferId expert_gradients() const { return expert_gradients_[index()]; }
+
+  int32_t op(OpKind kind, const std::string& name, std::vector<BufferId> reads,
+             std::vector<BufferId> writes, OpCost cost, std::function<void(OpContext&)> run,
+             graph::When when = graph::When::always);
+
+  /// Binds the external parameter buffers of an executor; their memory belongs to the parameters.
+  void bind_parameters(graph::Executor& executor) const;
+
+ private:
+  size_t index() const { return static_cast<size_t>(layer_ + 1); }
+  std::string full_name(const std::string& name) const;
+
+  graph::StepGraph* graph_;
+  const ModelConfig* model_;
+  const RouterConfig* router_;
+  const ParameterLayout* layout_;
+  ModelState* state_;
+  BatchShape batch_;
+  int32_t layer_ = -1;
+  bool backward_ = false;
+  bool recomputing_ = false;
+  std::vector<BufferId> weights_, gradients_, expert_weights_, expert_gradients_;
+};
+
+/// y [rows, out] = x [rows, in] w^T.
+BufferId linear(Builder& b, const std::string& name, BufferId x, int64_t rows, const Weight& w);
+/// Adds the weight gradient and returns dx [rows, in].
+BufferId linear_backward(Builder& b, const std::string& name, BufferId x, BufferId dy, int64_t rows,
+                         const Weight& w);
+/// The same, adding to an existing dx.
+void linear_backward_into(Builder& b, const std::string& name, BufferId x, BufferId dy,
+                          int64_t rows, const Weight& w, BufferId dx);
+
+}  // namespace hecate::models

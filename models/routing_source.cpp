@@ -1,0 +1,152 @@
+#include "models/routing_source.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "runtime/base/error.h"
+#include "runtime/base/rng.h"
+
+namespace hecate::models {
+namespace {
+
+class EvenRouting final : public RoutingSource {
+ public:
+  explicit EvenRouting(const RoutingShape& shape) : shape_(shape) {}
+  void assign(int64_t, const TokenRange& range, View<int32_t> experts) const override {
+    for (int64_t t = 0; t < experts.rows(); ++t)
+      for (int64_t k = 0; k < shape_.top_k; ++k)
+        experts.row(t)[k] =
+            static_cast<int32_t>(((range.first_token + t) * shape_.top_k + k) % shape_.experts);
+  }
+
+ private:
+  RoutingShape shape_;
+};
+
+// Draws without replacement by Gumbel keys: the K largest of log w + G.
+class ZipfRouting final : public RoutingSource {
+ public:
+  ZipfRouting(const RoutingShape& shape, double exponent) : shape_(shape) {
+    for (int64_t e = 0; e < shape.experts; ++e)
+      log_weight_.push_back(-exponent * std::log(static_cast<double>(e + 1)));
+  }
+  void assign(int64_t layer, const TokenRange& range, View<int32_t> experts) const override {
+    const CounterRng rng(shape_.seed, stream_of("router.zipf") + static_cast<uint64_t>(layer));
+    std::vector<std::pair<double, int32_t>> keys(static_cast<size_t>(shape_.experts));
+    for (int64_t t = 0; t < experts.rows(); ++t) {
+      const int64_t token = range.step * 0x100000000 + range.first_token + t;
+      for (int64_t e = 0; e < shape_.experts; ++e) {
+        const double uniform = rng.uniform(static_cast<uint64_t>(token * shape_.experts + e));
+        keys[static_cast<size_t>(e)] = {
+            log_weight_[static_cast<size_t>(e)] - std::log(-std::log(uniform + 0x1.0p-54)),
+            static_cast<int32_t>(e)};
+      }
+      std::partial_sort(keys.begin(), keys.begin() + shape_.top_k, keys.end(), std::greater<>());
+      for (int64_t k = 0; k < shape_.top_k; ++k)
+        experts.row(t)[k] = keys[static_cast<size_t>(k)].second;
+    }
+  }
+
+ private:
+  RoutingShape shape_;
+  std::vector<double> log_weight_;
+};
+
+// Choice number c = k * tokens + t goes to the expert whose run of counts holds c: an expert's run
+// is at most `tokens` long, so no token meets it twice.
+class ReplayRouting final : public RoutingSource {
+ public:
+  ReplayRouting(const RoutingShape& shape, LoadTrace trace)
+      : shape_(shape), trace_(std::move(trace)) {}
+  void assign(int64_t layer, const TokenRange& range, View<int32_t> experts) const override {
+    std::vector<int64_t> ends = scaled_counts(trace_, range.step, shape_.rank, shape_.ranks, layer,
+                                              shape_.experts, range.local_tokens, shape_.top_k);
+    std::partial_sum(ends.begin(), ends.end(), ends.begin());
+    for (int64_t t = 0; t < experts.rows(); ++t)
+      for (int64_t k = 0; k < shape_.top_k; ++k) {
+        const int64_t choice = k * range.local_tokens + range.local_token + t;
+        experts.row(t)[k] =
+            static_cast<int32_t>(std::upper_bound(ends.begin(), ends.end(), choice) - ends.begin());
+      }
+  }
+
+ private:
+  RoutingShape shape_;
+  LoadTrace trace_;
+};
+
+// Gives `missing` more choices to the experts with the largest remainders that have room.
+void round_up(std::vector<int64_t>& counts, const std::vector<double>& exact, int64_t missing,
+              int64_t most) {
+  std::vector<size_t> order(counts.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return exact[a] - std::floor(exact[a]) > exact[b] - std::floor(exact[b]);
+  });
+  while (missing > 0)
+    for (size_t e : order) {
+      if (missing == 0) break;
+      if (counts[e] >= most) continue;
+      ++counts[e];
+      --missing;
+    }
+}
+
+}  // namespace
+
+std::vector<int64_t> scaled_counts(const LoadTrace& trace, int64_t sample, int64_t rank,
+                                   int64_t ranks, int64_t layer, int64_t experts, int64_t tokens,
+                                   int64_t top_k) {
+  HECATE_CHECK(trace.experts % experts == 0, "replay: the trace has ", trace.experts,
+               " experts, which do not sum to ", experts);
+  HECATE_CHECK(trace.ranks % ranks == 0, "replay: the trace has ", trace.ranks,
+               " ranks, which do not sum to ", ranks);
+  HECATE_CHECK(top_k <= experts, "replay: top_k ", top_k, " of ", experts, " experts");
+  const int64_t experts_each = trace.experts / experts, ranks_each = trace.ranks / ranks;
+  std::vector<double> exact(static_cast<size_t>(experts), 0.0);
+  double sum = 0;
+  for (int64_t e = 0; e < trace.experts; ++e)
+    for (int64_t r = rank * ranks_each; r < (rank + 1) * ranks_each; ++r) {
+      const double count = trace.at(sample % trace.samples, r, layer % trace.layers, e);
+      exact[static_cast<size_t>(e / experts_each)] += count;
+      sum += count;
+    }
+  HECATE_CHECK(sum > 0, "replay: sample ", sample, ", layer ", layer, " of the trace is empty");
+  std::vector<int64_t> counts(exact.size());
+  int64_t missing = tokens * top_k;
+  for (size_t e = 0; e < exact.size(); ++e) {
+    exact[e] *= static_cast<double>(tokens * top_k) / sum;
+    counts[e] = std::min(tokens, static_cast<int64_t>(std::floor(exact[e])));
+    missing -= counts[e];
+  }
+  round_up(counts, exact, missing, tokens);
+  return counts;
+}
+
+std::unique_ptr<RoutingSource> make_routing_source(const std::string& rule,
+                                                   const RoutingShape& shape) {
+  if (rule == "learned") return nullptr;
+  if (rule == "even") return std::make_unique<EvenRouting>(shape);
+  if (rule.starts_with("zipf:")) {
+    size_t used = 0;
+    double exponent = -1;
+    try {
+      exponent = std::stod(rule.substr(5), &used);
+    } catch (const std::exception&) {
+      used = 0;
+    }
+    HECATE_CHECK(used == rule.size() - 5 && exponent >= 0 && std::isfinite(exponent),
+                 "router.source = '", rule, "': expected zipf:S with a number S >= 0");
+    return std::make_unique<ZipfRouting>(shape, exponent);
+  }
+  if (rule.starts_with("replay:")) {
+    LoadTrace trace = read_load_trace(rule.substr(7));
+    scaled_counts(trace, 0, shape.rank, shape.ranks, 0, shape.experts, shape.experts, shape.top_k);
+    return std::make_unique<ReplayRouting>(shape, std::move(trace));
+  }
+  throw InvalidArgument(
+      concat("router.source = '", rule, "': expected learned, even, zipf:S or replay:FILE"));
+}
+
+}  // namespace hecate::models

@@ -1,0 +1,68 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "models/builder.h"
+#include "models/layers/attention.h"
+
+namespace hecate::models {
+
+enum class GraphMode : uint8_t {
+  train,     ///< forward, loss and backward: gradients of every parameter
+  evaluate,  ///< forward and loss
+  logits,    ///< forward and logits [T,V]
+};
+
+/// External buffers that the caller binds, all of T tokens.
+struct GraphInputs {
+  BufferId tokens;          ///< [T] i32 in [0,V)
+  BufferId targets;         ///< [T] i32, negative = no loss; not in mode logits
+  BufferId document_begin;  ///< [T] i32; invalid unless documents are masked
+  BufferId logits;          ///< [T,V] Real output; only in mode logits
+};
+
+/// The step graph of one micro-batch of a transformer, built from its configuration. Statistics and
+/// losses appear in the model state. All references outlive the object.
+class TransformerGraph {
+ public:
+  /// @param documents attention is masked to documents.
+  /// @throws InvalidArgument if the configuration is impossible.
+  TransformerGraph(const ModelConfig& model, const RouterConfig& router,
+                   const ParameterLayout& layout, ModelState& state, BatchShape batch,
+                   GraphMode mode, bool documents);
+  ~TransformerGraph();
+  TransformerGraph(const TransformerGraph&) = delete;
+  TransformerGraph& operator=(const TransformerGraph&) = delete;
+
+  const graph::StepGraph& graph() const { return graph_; }
+  const GraphInputs& inputs() const { return inputs_; }
+  /// Binds what does not change between runs: parameters, positions, rotary table.
+  void bind_constants(graph::Executor& executor) const;
+
+ private:
+  struct Layer;
+
+  void add_inputs(bool documents, GraphMode mode);
+  void make_constants();
+  BufferId embed();
+  BufferId dropout(const char* name, BufferId x, int32_t which);
+  BufferId add_branch(const char* name, BufferId x, BufferId branch, int32_t which);
+  BufferId layer_forward(int32_t index, BufferId x, Layer& layer);
+  void layer_recompute(int32_t index, Layer& layer);
+  void layer_backward(int32_t index, Layer& layer, BufferId dx);
+  void add_loss(BufferId hidden, BufferId dhidden, GraphMode mode);
+  void add_logits(BufferId hidden);
+  void embed_backward(BufferId dx);
+  void build(GraphMode mode);
+  BufferId branch_gradient(BufferId dx, int32_t which);
+
+  graph::StepGraph graph_;
+  Builder builder_;
+  GraphInputs inputs_;
+  AttentionInputs attention_inputs_;
+  std::vector<std::unique_ptr<Layer>> layers_;
+  std::vector<int32_t> positions_, head_positions_;
+  std::vector<Real> rope_;
+};
+
+}  // namespace hecate::models
