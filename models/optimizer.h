@@ -1,0 +1,104 @@
+#pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+#include "models/storage.h"
+#include "runtime/graph/executor.h"
+
+namespace hecate::models {
+
+/// Overrides for the parameters whose name matches a shell pattern (*, ?, [...]).
+struct OptimizerGroup {
+  std::string pattern;
+  double rate_factor = 1;
+  double weight_decay = -1;  ///< negative: keep the default
+  bool frozen = false;
+
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    using namespace config;
+    visit("pattern", self.pattern, "parameter names it is for, e.g. layers.*.ffn.experts.*", any());
+    visit("rate_factor", self.rate_factor, "factor on the learning rate", at_least(0));
+    visit("weight_decay", self.weight_decay, "in place of optimizer.weight_decay; -1: keep it",
+          at_least(-1));
+    visit("frozen", self.frozen, "never updated; out of the gradient norm", any());
+  }
+};
+
+struct OptimizerConfig {
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
+  double weight_decay = 0.1;
+  double clip = 1.0;
+  std::vector<OptimizerGroup> groups;
+
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    using namespace config;
+    visit("beta1", self.beta1, "decay of the first moment", between(0, 0.9999999));
+    visit("beta2", self.beta2, "decay of the second moment", between(0, 0.9999999));
+    visit("eps", self.eps, "added to the root of the second moment", at_least(0));
+    visit("weight_decay", self.weight_decay, "decoupled; on matrices and embeddings, not on norms",
+          at_least(0));
+    visit("clip", self.clip, "largest global norm of the gradient; 0: no clipping", at_least(0));
+    visit("groups", self.groups, "overrides by parameter name, later ones win", any());
+  }
+};
+
+/// How one parameter is updated.
+struct UpdateRule {
+  double rate_factor = 1;
+  double weight_decay = 0;
+  bool frozen = false;
+  bool operator==(const UpdateRule&) const = default;
+};
+
+/// One rule per parameter. @throws InvalidArgument for a group that matches nothing.
+std::vector<UpdateRule> update_rules(const ParameterLayout& layout, const OptimizerConfig& config);
+
+/// Result of a step's update.
+struct UpdateReport {
+  double gradient_norm = 0;  ///< before clipping, over all parameters that are trained
+  ParameterId bad = -1;  ///< first parameter with a NaN or infinite gradient; nothing moved then
+};
+
+/// The update part of a step as a graph: gradient norm, clipping, AdamW, load-driven router bias.
+/// All references outlive the object.
+class OptimizerGraph {
+ public:
+  OptimizerGraph(const OptimizerConfig& config, const ModelConfig& model,
+                 const RouterConfig& router, LocalStorage& storage, ModelState& state);
+  OptimizerGraph(const OptimizerGraph&) = delete;
+  OptimizerGraph& operator=(const OptimizerGraph&) = delete;
+
+  const graph::StepGraph& graph() const { return graph_; }
+  void bind(graph::Executor& executor) const;
+  /// Set before a run. @param step 1 for the first update. @param apply false: only the norm.
+  void prepare(double rate, int64_t step, bool apply = true);
+  const UpdateReport& report() const { return report_; }
+
+ private:
+  struct Group {
+    UpdateRule rule;
+    std::vector<ParameterId> ids;
+  };
+
+  void measure(Stream& stream);
+  void update(Stream& stream);
+  void update_router_bias();
+
+  OptimizerConfig config_;
+  const ModelConfig* model_;
+  double bias_rate_;
+  LocalStorage* storage_;
+  ModelState* state_;
+  std::vector<Group> groups_;
+  graph::StepGraph graph_;
+  graph::BufferId token_;
+  double rate_ = 0;
+  int64_t step_ = 1;
+  bool apply_ = true;
+  UpdateReport report_;
+};
+
+}  // namespace hecate::models

@@ -1,0 +1,41 @@
+#include "models/storage.h"
+
+#include <algorithm>
+
+namespace hecate::models {
+
+LocalStorage::LocalStorage(const ParameterLayout& layout, MemoryLedger& ledger, bool training)
+    : layout_(&layout) {
+  const int64_t bytes = layout.elements() * static_cast<int64_t>(sizeof(Real));
+  values_ = MemoryBlock(ledger, MemoryCategory::parameters, bytes);
+  std::ranges::fill(values(), Real{0});
+  if (!training) return;
+  gradients_ = MemoryBlock(ledger, MemoryCategory::gradients, bytes);
+  first_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
+  second_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
+  std::ranges::fill(gradients(), Real{0});
+  std::ranges::fill(first_moments(), Real{0});
+  std::ranges::fill(second_moments(), Real{0});
+}
+
+std::span<Real> LocalStorage::span(MemoryBlock& block) const {
+  if (block.data() == nullptr) return {};
+  return {reinterpret_cast<Real*>(block.data()), static_cast<size_t>(layout_->elements())};
+}
+
+std::span<Real> LocalStorage::piece(std::span<Real> array, ParameterId id) const {
+  return array.subspan(static_cast<size_t>(layout_->offset(id)),
+                       static_cast<size_t>(layout_->spec(id).size()));
+}
+
+ParameterTable LocalStorage::table() {
+  ParameterTable table;
+  for (size_t i = 0; i < layout_->specs().size(); ++i) {
+    const auto id = static_cast<ParameterId>(i);
+    table.value.push_back(values().data() + layout_->offset(id));
+    if (training()) table.gradient.push_back(gradients().data() + layout_->offset(id));
+  }
+  return table;
+}
+
+}  // namespace hecate::models
