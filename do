@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Everything a newcomer needs, one word each: ./do help
+set -euo pipefail
+cd "$(dirname "$0")"
+export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+usage() {
+  cat <<'TEXT'
+usage: ./do COMMAND [arguments]
+
+  train [options]   install what is missing, build, train configs/quickstart.toml on the King James
+                    text, evaluate, print a sample; options go to `hecate train`
+                    (--config FILE takes another configuration)
+  test [--full]     install, build and run the tests (--full: every product, sanitizers too)
+  build [PRESET]    install and build (release by default)
+  lint              clang-format and clang-tidy
+  bench [options]   build and run the step benchmark; options go to `hecate bench step`
+  clean             remove build/
+TEXT
+}
+
+say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+
+# install GROUP...: the packages of dependencies.txt that this machine lacks.
+install() {
+  local groups=" $* " missing=() group package _rest
+  while read -r group package _rest; do
+    [[ -z "$group" || "$group" == \#* || "$groups" != *" $group "* ]] && continue
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done < dependencies.txt
+  ((${#missing[@]})) || return 0
+  if ((EUID != 0)); then
+    say "These packages are missing; run this line, then ./do again:"
+    echo "sudo apt-get install -y --no-install-recommends ${missing[*]}"
+    exit 1
+  fi
+  say "installing ${missing[*]}"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# configure PRESET [cmake options], only when something changed.
+configure() {
+  local preset=$1
+  shift
+  [[ -f build/$preset/build.ninja && $# -eq 0 ]] || cmake --preset "$preset" "$@" >/dev/null
+}
+
+build() {
+  install build test
+  configure "$1"
+  say "building ($1)"
+  cmake --build --preset "$1" ${2:+--target "$2"} | tail -n 1
+}
+
+# bits_per_byte BYTES_OF_ARCHIVE BYTES_OF_TEXT
+bits_per_byte() { awk -v a="$1" -v t="$2" 'BEGIN { printf "%.2f", 8 * a / t }'; }
+
+compare() {
+  local text=$1 run=$2 size ours gz bz xz_
+  size=$(wc -c < "$text")
+  ours=$(grep -o '"bits_per_byte":[0-9.]*' "$run/steps.jsonl" | tail -n 1 | cut -d: -f2)
+  gz=$(gzip -9 < "$text" | wc -c)
+  bz=$(bzip2 -9 < "$text" | wc -c)
+  xz_=$(xz -9 < "$text" | wc -c)
+  printf 'bits per byte on the held-out text: hecate %.3f | gzip -9 %s | bzip2 -9 %s | xz -9 %s\n' \
+    "$ours" "$(bits_per_byte "$gz" "$size")" "$(bits_per_byte "$bz" "$size")" \
+    "$(bits_per_byte "$xz_" "$size")"
+}
+
+train() {
+  local config=configs/quickstart.toml
+  if [[ "${1:-}" == --config ]]; then
+    config=$2
+    shift 2
+  fi
+  install build demo
+  build release hecate
+  if [[ ! -f data/kjv/dataset.json ]]; then
+    say "preparing the text"
+    build/release/hecate data prepare configs/data/kjv.txt.gz --tokenizer sentencepiece \
+      --vocab 2048 --out data/kjv
+  fi
+  local run
+  run=runs/$(date +%Y%m%d-%H%M%S)-$(basename "$config" .toml)
+  build/release/hecate train "$config" --run "$run" "$@"
+  say "sample"
+  build/release/hecate generate "$run" --prompt "And it came to pass" --tokens 120 \
+    --temperature 0.8 --top-p 0.95 --seed 1
+  say "run directory: $run"
+  compare data/kjv/validation.txt "$run"
+}
+
+run_tests() {
+  if [[ "${1:-}" != --full ]]; then
+    build release
+    ctest --preset release
+    return
+  fi
+  build release
+  HECATE_TEST_FULL=1 ctest --preset release
+  for preset in asan tsan f64; do
+    build "$preset"
+    ctest --preset "$preset"
+  done
+}
+
+lint() {
+  install build test lint
+  configure release
+  local files
+  mapfile -t files < <(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
+  clang-format --dry-run -Werror "${files[@]}"
+  git ls-files '*.cpp' | grep -v '/cuda/' |
+    xargs -P "$(nproc)" -n 4 clang-tidy -p build/release --quiet --warnings-as-errors='*'
+}
+
+command=${1:-help}
+shift || true
+case "$command" in
+  train) train "$@" ;;
+  test) run_tests "$@" ;;
+  build) build "${1:-release}" ;;
+  lint) lint ;;
+  bench) build release hecate && build/release/hecate bench step "$@" ;;
+  clean) rm -rf build ;;
+  help | -h | --help) usage ;;
+  *)
+    echo "./do: unknown command '$command'" >&2
+    usage >&2
+    exit 2
+    ;;
+esac
