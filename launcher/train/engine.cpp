@@ -1,0 +1,186 @@
+#include "launcher/train/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numbers>
+
+namespace hecate::launcher {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+const EngineOptions& checked(const EngineOptions& options) {
+  options.model.validate();
+  HECATE_CHECK(options.micro_batch >= 1 && options.global_batch >= 1 &&
+                   options.global_batch % options.micro_batch == 0,
+               "train.global_batch = ", options.global_batch,
+               " is not a multiple of train.micro_batch = ", options.micro_batch);
+  HECATE_CHECK(
+      options.router.balance_scope != "batch" || options.global_batch == options.micro_batch,
+      "router.balance_scope = batch needs one micro-batch a step: train.micro_batch = ",
+      options.micro_batch, ", train.global_batch = ", options.global_batch);
+  return options;
+}
+
+}  // namespace
+
+// The forward-only graph, made when the first evaluation asks for it.
+struct Engine::Evaluator {
+  models::TransformerGraph graph;
+  graph::Executor executor;
+  Batch batch;
+
+  explicit Evaluator(Engine& engine)
+      : graph(
+            engine.options_.model, engine.options_.router, engine.layout_, engine.state_,
+            {.sequences = engine.options_.micro_batch, .sequence = engine.options_.model.sequence},
+            models::GraphMode::evaluate, engine.options_.mask_documents),
+        executor(graph.graph(), engine.lanes_, engine.ledger_,
+                 {.pace_flops_per_s = engine.options_.pace_flops_per_s}),
+        batch(engine.options_.micro_batch, engine.options_.model.sequence,
+              engine.options_.mask_documents) {
+    graph.bind_constants(executor);
+    executor.bind(graph.inputs().tokens, batch.tokens_at(0));
+    executor.bind(graph.inputs().targets, batch.targets_at(0));
+  }
+};
+
+Engine::Engine(const EngineOptions& options)
+    : options_(checked(options)),
+      layout_(options.model),
+      ledger_(options.memory_budget_bytes),
+      lanes_(options.threads, options.pace_flops_per_s == 0),
+      storage_(layout_, ledger_, true),
+      graph_(options_.model, options_.router, layout_, state_,
+             {.sequences = options.micro_batch, .sequence = options.model.sequence},
+             models::GraphMode::train, options.mask_documents),
+      optimizer_(options_.optimizer, options_.model, options_.router, storage_, state_),
+      batch_(options.global_batch, options.model.sequence, options.mask_documents) {
+  models::initialize(layout_, options.seed, storage_.values());
+  state_.parameters = storage_.table();
+  state_.scalars.seed = options.seed;
+  routing_ = models::make_routing_source(options.router.source, {.experts = options.model.experts,
+                                                                 .top_k = options.model.top_k,
+                                                                 .rank = 0,
+                                                                 .ranks = 1,
+                                                                 .seed = options.seed});
+  state_.routing = routing_.get();
+  const graph::ExecutorOptions executor{.pace_flops_per_s = options.pace_flops_per_s};
+  step_ = std::make_unique<graph::Executor>(graph_.graph(), lanes_, ledger_, executor);
+  graph_.bind_constants(*step_);
+  update_ = std::make_unique<graph::Executor>(optimizer_.graph(), lanes_, ledger_, executor);
+  optimizer_.bind(*update_);
+}
+
+Engine::~Engine() = default;
+
+std::optional<data::MaskingConfig> Engine::masking() const {
+  if (options_.model.objective != "masked") return std::nullopt;
+  data::MaskingConfig masking;
+  masking.mask_id = static_cast<int32_t>(options_.model.vocabulary - 1);
+  masking.random_ids = options_.mask_vocabulary;
+  return masking;
+}
+
+void Engine::set_scalars(int64_t step, int64_t first_sequence, bool training) {
+  models::StepScalars& scalars = state_.scalars;
+  const int64_t sequence = options_.model.sequence;
+  scalars.step = step;
+  scalars.first_token = scalars.local_token = first_sequence * sequence;
+  scalars.local_tokens = scalars.global_tokens = options_.global_batch * sequence;
+  scalars.accumulate = first_sequence > 0;
+  scalars.training = training;
+}
+
+void Engine::run_micro_batches(int64_t step) {
+  for (int64_t first = 0; first < options_.global_batch; first += options_.micro_batch) {
+    set_scalars(step, first, true);
+    step_->bind(graph_.inputs().tokens, batch_.tokens_at(first));
+    step_->bind(graph_.inputs().targets, batch_.targets_at(first));
+    if (options_.mask_documents)
+      step_->bind(graph_.inputs().document_begin, batch_.documents_at(first, options_.micro_batch));
+    step_->run(first == 0, first + options_.micro_batch == options_.global_batch);
+    result_->flops += add_timings(*step_, *result_);
+  }
+}
+
+StepResult Engine::train_step(const data::Loader& loader, int64_t step, double rate) {
+  StepResult result;
+  result_ = &result;
+  const auto begin = std::chrono::steady_clock::now();
+  batch_.load(loader, static_cast<uint64_t>(step * options_.global_batch), options_.seed,
+              masking());
+  const int64_t valid = batch_.valid_tokens();
+  result.data_seconds = seconds_since(begin);
+  state_.statistics.reset();
+  state_.scalars.loss_scale = valid > 0 ? 1.0 / static_cast<double>(valid) : 0;
+  run_micro_batches(step);
+  result.tokens = batch_.tokens();
+  result.loss = state_.statistics.loss_sum * state_.scalars.loss_scale;
+  for (const models::MoeStatistics& layer : state_.statistics.layers)
+    result.auxiliary_loss += layer.balance_loss + layer.z_loss;
+  const bool finite = std::isfinite(result.loss + result.auxiliary_loss);
+  optimizer_.prepare(rate, step + 1, finite);
+  update_->run();
+  add_timings(*update_, result);
+  const models::UpdateReport& report = optimizer_.report();
+  result.gradient_norm = report.gradient_norm;
+  if (!finite)
+    result.not_finite = "loss";
+  else if (report.bad >= 0)
+    result.not_finite = layout_.spec(report.bad).name;
+  result.seconds = seconds_since(begin);
+  return result;
+}
+
+double Engine::add_timings(const graph::Executor& executor, StepResult& result) const {
+  double flops = 0;
+  const auto& ops = executor.graph().ops();
+  for (size_t i = 0; i < ops.size(); ++i) {
+    const graph::OpTiming& timing = executor.timings()[i];
+    if (timing.begin == 0) continue;
+    result.seconds_by_kind[static_cast<size_t>(ops[i].kind)] +=
+        1e-9 * static_cast<double>(timing.end - timing.begin);
+    const graph::OpCost& cost = ops[i].cost;
+    flops += cost.flops;
+    if (cost.rows.valid())
+      flops += cost.flops_per_row *
+               static_cast<double>(executor.rows()[static_cast<size_t>(cost.rows.index)]);
+  }
+  return flops;
+}
+
+EvaluationResult Engine::evaluate(const data::Validation& validation, uint64_t windows) {
+  if (!evaluator_) evaluator_ = std::make_unique<Evaluator>(*this);
+  const uint64_t count =
+      windows == 0 ? validation.windows() : std::min(windows, validation.windows());
+  const models::StepStatistics kept = state_.statistics;
+  state_.statistics.reset();
+  for (uint64_t first = 0; first < count; first += static_cast<uint64_t>(options_.micro_batch)) {
+    evaluator_->batch.load(validation, first, options_.seed, masking());
+    set_scalars(0, 0, false);
+    if (options_.mask_documents)
+      evaluator_->executor.bind(evaluator_->graph.inputs().document_begin,
+                                evaluator_->batch.documents_at(0, options_.micro_batch));
+    evaluator_->executor.run();
+  }
+  EvaluationResult result;
+  result.targets = state_.statistics.valid_tokens;
+  result.loss =
+      state_.statistics.loss_sum / static_cast<double>(std::max<int64_t>(1, result.targets));
+  if (validation.bytes() > 0 && validation.targets() > 0)
+    result.bits_per_byte = result.loss / std::numbers::ln2 *
+                           static_cast<double>(validation.targets()) /
+                           static_cast<double>(validation.bytes());
+  state_.statistics = kept;
+  return result;
+}
+
+int64_t Engine::allocations() const {
+  return ledger_.charges() + step_->pool_growths() + update_->pool_growths();
+}
+
+}  // namespace hecate::launcher

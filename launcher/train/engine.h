@@ -1,0 +1,100 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/train/batch.h"
+#include "models/optimizer.h"
+#include "models/storage.h"
+#include "models/transformer.h"
+#include "runtime/data/loader.h"
+#include "runtime/graph/executor.h"
+
+namespace hecate::launcher {
+
+struct EngineOptions {
+  models::ModelConfig model;  ///< vocabulary known
+  models::RouterConfig router;
+  models::OptimizerConfig optimizer;
+  uint64_t seed = 0;
+  int64_t global_batch = 1;  ///< sequences per step
+  int64_t micro_batch = 1;   ///< sequences per run of the graph; divides global_batch
+  bool mask_documents = false;
+  int64_t mask_vocabulary = 0;  ///< masked models: ids below it are text, the last id is the mask
+  int threads = 1;
+  double pace_flops_per_s = 0;
+  int64_t memory_budget_bytes = 0;
+};
+
+/// What one step did.
+struct StepResult {
+  double loss = 0;            ///< cross-entropy per valid token, nats
+  double auxiliary_loss = 0;  ///< balance and z losses, summed over layers
+  double gradient_norm = 0;
+  int64_t tokens = 0;
+  double seconds = 0;
+  double data_seconds = 0;
+  double flops = 0;
+  std::array<double, graph::kOpKinds> seconds_by_kind{};
+  /// Name of the first parameter whose gradient is not finite, or "loss"; empty otherwise. The
+  /// parameters were not updated then.
+  std::string not_finite;
+};
+
+struct EvaluationResult {
+  double loss = 0;           ///< nats per target
+  double bits_per_byte = 0;  ///< 0: the data does not say how many bytes it has
+  int64_t targets = 0;
+};
+
+/// One rank's model, optimizer and lanes: runs steps, knows nothing of files or the terminal.
+class Engine {
+ public:
+  /// Parameters are initialised from the seed.
+  /// @throws InvalidArgument for impossible options, DeviceError when memory is short.
+  explicit Engine(const EngineOptions& options);
+  ~Engine();
+
+  /// Step number `step` (0 first) on samples [step * global_batch, ...) of the loader.
+  StepResult train_step(const data::Loader& loader, int64_t step, double rate);
+  /// Over the first `windows` windows of the validation part; 0 = all.
+  EvaluationResult evaluate(const data::Validation& validation, uint64_t windows = 0);
+
+  const EngineOptions& options() const { return options_; }
+  const models::ParameterLayout& layout() const { return layout_; }
+  models::LocalStorage& storage() { return storage_; }
+  const models::StepStatistics& statistics() const { return state_.statistics; }
+  MemoryLedger& ledger() { return ledger_; }
+  const graph::Executor& step_executor() const { return *step_; }
+  const graph::Executor& update_executor() const { return *update_; }
+  /// Pool growth and ledger charges so far: constant over steps that allocate nothing.
+  int64_t allocations() const;
+
+ private:
+  struct Evaluator;
+
+  void run_micro_batches(int64_t step);
+  void set_scalars(int64_t step, int64_t first_sequence, bool training);
+  double add_timings(const graph::Executor& executor, StepResult& result) const;
+  std::optional<data::MaskingConfig> masking() const;
+
+  EngineOptions options_;
+  models::ParameterLayout layout_;
+  MemoryLedger ledger_;
+  graph::LaneSet lanes_;
+  models::LocalStorage storage_;
+  models::ModelState state_;
+  std::unique_ptr<models::RoutingSource> routing_;
+  models::TransformerGraph graph_;
+  std::unique_ptr<graph::Executor> step_;
+  models::OptimizerGraph optimizer_;
+  std::unique_ptr<graph::Executor> update_;
+  std::unique_ptr<Evaluator> evaluator_;
+  Batch batch_;
+  StepResult* result_ = nullptr;
+};
+
+}  // namespace hecate::launcher
