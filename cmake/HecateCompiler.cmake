@@ -37,6 +37,5 @@ endif()
 set(HECATE_ISA_baseline_FLAGS -march=x86-64-v2)
 set(HECATE_ISA_avx2_FLAGS -march=x86-64-v3)
 set(HECATE_ISA_avx512_FLAGS -march=x86-64-v4 -mprefer-vector-width=512)
-# Lets reductions vectorise; infinities and NaN keep their meaning.
-set(HECATE_SIMD_FLAGS -O3 -fno-trapping-math -fno-signed-zeros -fassociative-math
-                      -ffp-contract=fast)
+# Vector loops are marked with omp simd; sums are reordered only where a pragma says so.
+set(HECATE_SIMD_FLAGS -O3 -fno-trapping-math -fno-signed-zeros -ffp-contract=fast -fopenmp-simd)

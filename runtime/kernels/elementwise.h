@@ -18,10 +18,6 @@ void add(Stream& s, Real alpha, View<const Real> x, View<Real> y);
 /// out = a + alpha * b; out may alias either.
 void add_to(Stream& s, View<const Real> a, Real alpha, View<const Real> b, View<Real> out);
 void scale(Stream& s, Real alpha, View<Real> x);
-/// x[t] += bias for every row; x [T,N], bias [N].
-void add_bias(Stream& s, View<const Real> bias, View<Real> x);
-/// dbias[n] += sum over t of dy[t,n].
-void add_bias_backward(Stream& s, View<const Real> dy, View<Real> dbias);
 /// Sum of squares, accumulated in f64. A NaN or infinity in x gives a non-finite result.
 double sum_of_squares(Stream& s, View<const Real> x);
 /// Index of the first element that is NaN or infinite, or -1.

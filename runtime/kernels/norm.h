@@ -10,7 +10,8 @@ class Stream;
 
 /// Normalisation over the last dimension N. Views are [T,N] or [T,G,N] (G groups a row, e.g. the
 /// heads of q-k norm), with a row stride; gamma and beta are [N] (shared by the groups).
-/// Row statistics are summed in f64-free fixed order; results do not depend on the thread count.
+/// Gradients of gamma and beta are summed over fixed blocks of rows, then block by block, so no
+/// result depends on the thread count.
 /// @throws InvalidArgument where shapes differ.
 namespace hecate::kernels {
 

@@ -1,0 +1,35 @@
+#pragma once
+#include <cstdint>
+
+#include "runtime/base/real.h"
+#include "runtime/kernels/activation.h"
+
+/// Row kernels on plain arrays of n elements, one copy per instruction set.
+#define HECATE_DECLARE_ELEMENTWISE(isa)                                                            \
+  namespace hecate::kernels::cpu::isa {                                                            \
+  void activation(Activation kind, int64_t n, const Real* x, Real* y);                             \
+  void activation_backward(Activation kind, int64_t n, const Real* x, const Real* dy, Real* dx);   \
+  void swiglu(int64_t n, const Real* gate, const Real* up, Real* out);                             \
+  void swiglu_backward(int64_t n, const Real* gate, const Real* up, const Real* dout, Real* dgate, \
+                       Real* dup);                                                                 \
+  void add(int64_t n, Real alpha, const Real* x, Real* y);                                         \
+  void add_to(int64_t n, const Real* a, Real alpha, const Real* b, Real* out);                     \
+  void scale(int64_t n, Real alpha, Real* x);                                                      \
+  void scale_to(int64_t n, Real alpha, const Real* x, Real* y);                                    \
+  double sum_of_squares(int64_t n, const Real* x);                                                 \
+  Real dot(int64_t n, const Real* a, const Real* b);                                               \
+  Real maximum(int64_t n, const Real* x);                                                          \
+  /* x = exp(x - shift); returns the sum. */                                                       \
+  Real exp_shifted(int64_t n, Real shift, Real* x);                                                \
+  void sigmoid(int64_t n, const Real* x, Real* y);                                                 \
+  void dropout(int64_t n, Real rate, uint64_t seed, uint64_t stream, uint64_t first,               \
+               const Real* x, Real* y);                                                            \
+  struct AdamWConstants {                                                                          \
+    Real gradient_scale, beta1, beta2, step_size, root_correction, eps, keep;                      \
+  };                                                                                               \
+  void adamw(int64_t n, const AdamWConstants& c, Real* p, const Real* g, Real* m, Real* v);        \
+  }
+HECATE_DECLARE_ELEMENTWISE(baseline)
+HECATE_DECLARE_ELEMENTWISE(avx2)
+HECATE_DECLARE_ELEMENTWISE(avx512)
+#undef HECATE_DECLARE_ELEMENTWISE
