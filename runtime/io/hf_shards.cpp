@@ -48,13 +48,25 @@ std::vector<std::vector<TensorInfo>> split(std::vector<TensorInfo> tensors,
   return shards;
 }
 
-void check_fresh(const std::filesystem::path& directory) {
-  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-    const std::string name = entry.path().filename().string();
-    const bool weights =
-        name == kIndex || (name.starts_with("model") && entry.path().extension() == ".safetensors");
+bool is_file(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::is_regular_file(path, error);
+}
+
+/// Creates the directory if needed; older weights in it would be read instead of, or mixed with,
+/// the new ones.
+void prepare_directory(const std::filesystem::path& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) throw io_error(directory, "create directory", error.value());
+  std::filesystem::directory_iterator entry(directory, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    const bool weights = name == kIndex ||
+                         (name.starts_with("model") && entry->path().extension() == ".safetensors");
     HECATE_CHECK(!weights, directory.string(), ": already holds weights (", name, ")");
   }
+  if (error) throw io_error(directory, "list", error.value());
 }
 
 void write_shard(const std::filesystem::path& path, const std::vector<TensorInfo>& tensors,
@@ -69,11 +81,11 @@ void write_shard(const std::filesystem::path& path, const std::vector<TensorInfo
 
 ShardedTensors::ShardedTensors(const std::filesystem::path& directory) : directory_(directory) {
   const auto single = directory / kSingle;
-  if (std::filesystem::exists(single)) {  // transformers prefers it too
+  if (is_file(single)) {  // transformers prefers it too
     auto file = std::make_unique<SafetensorsFile>(single);
     for (const TensorInfo& tensor : file->tensors()) file_of_.emplace(tensor.name, kSingle);
     open_.emplace(kSingle, std::move(file));
-  } else if (std::filesystem::exists(directory / kIndex)) {
+  } else if (is_file(directory / kIndex)) {
     read_index(directory / kIndex);
   } else {
     throw IoError(concat(directory.string(), ": neither ", kSingle, " nor ", kIndex));
@@ -110,7 +122,7 @@ const SafetensorsFile& ShardedTensors::file_of(std::string_view name) {
 std::vector<std::string> write_sharded(const std::filesystem::path& directory,
                                        std::vector<TensorInfo> tensors, uint64_t max_shard_bytes,
                                        const TensorSource& source, const Metadata& metadata) {
-  check_fresh(directory);
+  prepare_directory(directory);
   std::vector<TensorInfo> all = tensors;
   build_header(all, metadata);  // refuses what a single file would, repeated names included
   const uint64_t total = all.empty() ? 0 : all.back().end;

@@ -53,7 +53,7 @@ using TensorSource = std::function<void(const TensorInfo&, const ByteSink&)>;
 
 /// Writes the layout. Tensors go to shards in the given order, each shard filled up to
 /// `max_shard_bytes` of data (a larger tensor gets its own); one shard alone is
-/// `model.safetensors` without an index. The index is written last.
+/// `model.safetensors` without an index. The index is written last. Creates the directory.
 /// @param source called once per tensor, shard by shard.
 /// @param metadata of every shard; transformers wants {"format": "pt"}.
 /// @returns the names of the files written.

@@ -45,6 +45,13 @@ std::vector<LogicalTensor> model() {
   }
 }
 
+/// Waits for the child's next report. @returns the seconds that took.
+double wait_for_report(int pipe, int64_t& step) {
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(::read(pipe, &step, sizeof step), static_cast<ssize_t>(sizeof step));
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 /// Everything the child reported before it died; the last one counts.
 int64_t last_report(int pipe, int64_t before) {
   int64_t step = 0;
@@ -57,6 +64,7 @@ TEST(Crash, KilledAtAnyMomentAFinishedCheckpointRemains) {
   const CounterRng rng(31, 0);
   int64_t finished = 0;
   int interrupted = 0;
+  double save_seconds = 0;
   for (uint64_t round = 0; round < 25; ++round) {
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
@@ -67,12 +75,16 @@ TEST(Crash, KilledAtAnyMomentAFinishedCheckpointRemains) {
       save_forever(scratch.path(), finished + 1, ends[1]);
     }
     ::close(ends[1]);
-    std::this_thread::sleep_for(std::chrono::microseconds(2000 + rng.below(round, 60'000)));
+    int64_t reported = finished;
+    // Now and then a save must end, however slow the machine; the moments follow its pace.
+    if (round % 4 == 0) save_seconds = wait_for_report(ends[0], reported);
+    std::this_thread::sleep_for(
+        std::chrono::duration<double>(2 * save_seconds * rng.uniform(round)));
     ASSERT_EQ(::kill(child, SIGKILL), 0);
     int status = 0;
     ASSERT_EQ(::waitpid(child, &status, 0), child);
     ASSERT_TRUE(WIFSIGNALED(status));
-    const int64_t reported = last_report(ends[0], finished);
+    reported = last_report(ends[0], reported);
     ::close(ends[0]);
     for (const auto& entry : std::filesystem::directory_iterator(scratch.path()))
       interrupted += entry.path().filename().string().starts_with(".tmp-") ? 1 : 0;

@@ -95,6 +95,16 @@ TEST(HfShards, NamesWhatIsMissing) {
               AllOf(HasSubstr("model-00002"), HasSubstr("lacks tensor 'big'")));
 }
 
+TEST(HfShards, CreatesTheDirectoryOrSaysWhyNot) {
+  const ScratchDirectory scratch;
+  write_sharded(scratch / "new/model", five_tensors(), 240, send);
+  expect_all_readable(scratch / "new/model");
+  write_file(scratch / "file", "");
+  EXPECT_THAT(message_of<IoError>(
+                  [&] { write_sharded(scratch / "file/model", five_tensors(), 240, send); }),
+              AllOf(HasSubstr("file/model"), HasSubstr("Not a directory")));
+}
+
 TEST(HfShards, RefusesMalformedIndexes) {
   const ScratchDirectory scratch;
   for (const char* index :
