@@ -1,0 +1,393 @@
+#include "collectives/engine/engine.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <utility>
+
+#include "collectives/engine/reduce.h"
+#include "runtime/base/error.h"
+
+namespace hecate::collectives {
+namespace {
+
+// Messages carry the low 7 bits of the sequence number; the last value is for point-to-point.
+constexpr uint32_t kSequences = 127;
+// An operation this far ahead of the oldest one of its communicator waits.
+constexpr int64_t kSequenceWindow = 100;
+constexpr int32_t kReceiveWindow = 64;
+constexpr int32_t kSendWindow = 64;
+// Segments of bulk per peer that the transport holds at a time: enough to keep a link busy.
+constexpr int64_t kBulkSegments = 3;
+// The same while an urgent operation is sending. Never zero: the urgent one's peer may be waiting
+// for our bulk before it answers.
+constexpr int64_t kBulkSegmentsBesideUrgent = 1;
+
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+int urgency(LaneKind lane) {
+  switch (lane) {
+    case LaneKind::host:
+    case LaneKind::compute:
+    case LaneKind::dispatch:
+      return 0;
+    case LaneKind::dense:
+    case LaneKind::sparse:
+      return 1;
+  }
+  return 1;
+}
+
+void Doorbell::ring() {
+  {
+    const std::lock_guard lock(mutex_);
+    pending_ = true;
+  }
+  rung_.notify_one();
+}
+
+void Doorbell::sleep(std::chrono::nanoseconds limit) {
+  std::unique_lock lock(mutex_);
+  rung_.wait_for(lock, limit, [&] { return pending_; });
+  pending_ = false;
+}
+
+Engine::Engine(std::unique_ptr<Transport> transport, const CommunicatorOptions& options,
+               Doorbell& doorbell)
+    : transport_(std::move(transport)), options_(options), doorbell_(&doorbell) {}
+
+Engine::~Engine() = default;
+
+std::shared_ptr<EngineWork> Engine::submit(Submission submission) {
+  std::shared_ptr<EngineWork> work;
+  {
+    const std::lock_guard lock(mutex_);
+    const uint64_t id = next_id_++;
+    work = std::make_shared<EngineWork>(*this, id, options_.timeout);
+    auto operation = std::make_unique<Operation>(id, std::move(submission), work);
+    const Submission& request = operation->request;
+    operation->flight_ticket = flight_.add({.operation = request.name,
+                                            .lane = request.lane,
+                                            .context = request.context,
+                                            .sequence = request.sequence,
+                                            .bytes = request.bytes,
+                                            .state = OperationState::queued,
+                                            .begin_ns = now_ns(),
+                                            .end_ns = 0});
+    submitted_.push_back(std::move(operation));
+  }
+  doorbell_->ring();
+  return work;
+}
+
+void Engine::cancel(uint64_t operation) {
+  {
+    const std::lock_guard lock(mutex_);
+    cancelled_.push_back(operation);
+  }
+  doorbell_->ring();
+}
+
+void Engine::abandon() {
+  abandoned_ = true;
+  doorbell_->ring();
+}
+
+void Engine::fail_all() {
+  const auto closed = std::make_exception_ptr(CommError("the world was closed"));
+  for (auto& operation : waiting_) active_.push_back(std::move(operation));
+  waiting_.clear();
+  for (auto& operation : active_) finish(*operation, closed);
+}
+
+Operation* Engine::find(uint64_t id) {
+  const auto at = std::find_if(active_.begin(), active_.end(),
+                               [&](const auto& op) { return op && op->id == id; });
+  return at == active_.end() ? nullptr : at->get();
+}
+
+bool Engine::too_far_ahead(const Operation& operation) const {
+  if (operation.request.point_to_point) return false;
+  return std::any_of(active_.begin(), active_.end(), [&](const auto& other) {
+    return !other->request.point_to_point && other->request.context == operation.request.context &&
+           other->request.sequence + kSequenceWindow < operation.request.sequence;
+  });
+}
+
+bool Engine::accept() {
+  std::vector<std::unique_ptr<Operation>> arrived;
+  std::vector<uint64_t> cancelled;
+  {
+    const std::lock_guard lock(mutex_);
+    arrived.swap(submitted_);
+    cancelled.swap(cancelled_);
+  }
+  bool moved = !arrived.empty();
+  for (auto& operation : arrived) waiting_.push_back(std::move(operation));
+  std::vector<std::unique_ptr<Operation>> still_waiting;
+  for (auto& operation : waiting_) {
+    if (too_far_ahead(*operation)) {
+      still_waiting.push_back(std::move(operation));
+    } else {
+      moved |= start(std::move(operation));
+    }
+  }
+  waiting_.swap(still_waiting);
+  if (abandoned_) fail_all();
+  for (uint64_t id : cancelled) {
+    if (Operation* operation = find(id)) time_out(*operation);
+    for (auto& operation : waiting_)
+      if (operation->id == id) active_.push_back(std::move(operation)), time_out(*active_.back());
+    std::erase(waiting_, nullptr);
+  }
+  return moved;
+}
+
+bool Engine::start(std::unique_ptr<Operation> operation) {
+  Operation& op = *operation;
+  const auto before = [&](const auto& other) {
+    return urgency(other->request.lane) <= urgency(op.request.lane);
+  };
+  active_.insert(std::partition_point(active_.begin(), active_.end(), before),
+                 std::move(operation));
+  flight_.update(op.flight_ticket, OperationState::running, now_ns());
+  if (broken_.contains(op.request.context)) {
+    finish(op, std::make_exception_ptr(CommError(
+                   concat(op.request.name, ": this communicator failed in an earlier operation"))));
+    return true;
+  }
+  op.in_prologue = !op.request.prologue.steps.empty();
+  op.load(std::move(op.in_prologue ? op.request.prologue : op.request.program));
+  if (op.finished()) finish_stage(op);
+  return true;
+}
+
+std::byte* Engine::resolve(Operation& op, const Operand& operand) {
+  if (operand.slot < 0) return operand.data;
+  const auto slot = static_cast<size_t>(operand.slot);
+  if (op.slot_memory[slot] == nullptr)
+    op.slot_memory[slot] = scratch_.acquire(op.program.slot_bytes[slot]);
+  return op.slot_memory[slot] + operand.offset;
+}
+
+void Engine::release(Operation& op, const Operand& operand) {
+  if (operand.slot < 0) return;
+  const auto slot = static_cast<size_t>(operand.slot);
+  if (--op.slot_users[slot] > 0 || op.slot_memory[slot] == nullptr) return;
+  scratch_.release(op.slot_memory[slot]);
+  op.slot_memory[slot] = nullptr;
+}
+
+void Engine::release_step(Operation& op, int32_t number) {
+  const Step& step = op.program.steps[static_cast<size_t>(number)];
+  release(op, step.output);
+  for (int32_t i = 0; i < step.input_count; ++i)
+    release(op, op.program.operands[static_cast<size_t>(step.inputs + i)]);
+}
+
+MessageKey Engine::key_of(const Operation& op, const Step& step) const {
+  const uint32_t sequence = op.request.point_to_point
+                                ? kSequences
+                                : static_cast<uint32_t>(op.request.sequence % kSequences);
+  return {.context = op.request.context, .sequence = sequence, .index = step.index};
+}
+
+int Engine::world_rank(const Operation& op, int peer) const {
+  return (*op.request.ranks)[static_cast<size_t>(peer)];
+}
+
+bool Engine::post_receives(Operation& op) {
+  bool moved = false;
+  while (op.next_receive < op.receives.size() && op.receives_in_flight < kReceiveWindow) {
+    const int32_t number = op.receives[op.next_receive];
+    if (op.missing[static_cast<size_t>(number)] > 0) break;
+    const Step& step = op.program.steps[static_cast<size_t>(number)];
+    ++op.next_receive;
+    ++op.receives_in_flight;
+    op.posted[static_cast<size_t>(number)] = 1;
+    transport_->receive(world_rank(op, step.peer), key_of(op, step), resolve(op, step.output),
+                        step.bytes, {.operation = op.id, .step = number});
+    moved = true;
+  }
+  return moved;
+}
+
+void Engine::post_send(Operation& op, int32_t number) {
+  const Step& step = op.program.steps[static_cast<size_t>(number)];
+  op.posted[static_cast<size_t>(number)] = 1;
+  ++op.sends_in_flight;
+  op.peer_bytes[static_cast<size_t>(step.peer)] += step.bytes;
+  transport_->send(world_rank(op, step.peer), key_of(op, step), resolve(op, step.output),
+                   step.bytes, {.operation = op.id, .step = number});
+}
+
+bool Engine::post_sends(Operation& op, bool urgent_sends) {
+  if (op.ready_sends.empty()) return false;
+  const bool bulk = urgency(op.request.lane) > 0;
+  const int64_t segments = bulk && urgent_sends ? kBulkSegmentsBesideUrgent : kBulkSegments;
+  const int64_t limit = segments * options_.segment_bytes;
+  std::vector<int32_t> held;
+  bool moved = false;
+  while (!op.ready_sends.empty() && held.size() < static_cast<size_t>(kSendWindow)) {
+    const int32_t number = pop_smallest(op.ready_sends);
+    const Step& step = op.program.steps[static_cast<size_t>(number)];
+    while (op.next_send < op.sends.size() &&
+           op.posted[static_cast<size_t>(op.sends[op.next_send])] != 0)
+      ++op.next_send;
+    // The first send in program order always goes: see Program about deadlock.
+    const bool first = op.sends[op.next_send] == number;
+    const int64_t queued = op.peer_bytes[static_cast<size_t>(step.peer)];
+    const bool fits =
+        op.sends_in_flight < kSendWindow && (queued == 0 || queued + step.bytes <= limit);
+    if (first || fits) {
+      post_send(op, number);
+      moved = true;
+    } else {
+      held.push_back(number);
+    }
+  }
+  for (int32_t number : held) {
+    op.ready_sends.push_back(number);
+    std::push_heap(op.ready_sends.begin(), op.ready_sends.end(), std::greater<>());
+  }
+  return moved;
+}
+
+bool Engine::run_reduction(Operation& op) {
+  if (op.ready_reduces.empty()) return false;
+  const int32_t number = pop_smallest(op.ready_reduces);
+  const Step& step = op.program.steps[static_cast<size_t>(number)];
+  std::vector<Source> inputs;
+  for (int32_t i = 0; i < step.input_count; ++i) {
+    const Operand& operand = op.program.operands[static_cast<size_t>(step.inputs + i)];
+    inputs.push_back({.data = resolve(op, operand), .wide = operand.wide});
+  }
+  reduce_in_order(op.program.type, op.program.op, inputs, resolve(op, step.output),
+                  step.output.wide, step.count);
+  release_step(op, number);
+  op.complete(number);
+  return true;
+}
+
+bool Engine::advance(Operation& op, bool urgent_sends) {
+  bool moved = post_receives(op);
+  moved |= post_sends(op, urgent_sends);
+  moved |= run_reduction(op);
+  return moved;
+}
+
+bool Engine::handle_completions() {
+  completions_.clear();
+  transport_->poll(completions_);
+  for (const Completion& completion : completions_) {
+    Operation* op = find(completion.ticket.operation);
+    if (op == nullptr || op->work->done()) continue;
+    const int32_t number = completion.ticket.step;
+    const Step& step = op->program.steps[static_cast<size_t>(number)];
+    if (!completion.error.empty()) {
+      finish(*op,
+             std::make_exception_ptr(CommError(concat(op->request.name, ": transfer with rank ",
+                                                      step.peer, " failed: ", completion.error))));
+      continue;
+    }
+    if (step.kind == StepKind::send) {
+      --op->sends_in_flight;
+      op->peer_bytes[static_cast<size_t>(step.peer)] -= step.bytes;
+    } else {
+      --op->receives_in_flight;
+    }
+    release_step(*op, number);
+    op->complete(number);
+  }
+  return !completions_.empty();
+}
+
+bool Engine::progress() {
+  bool moved = accept();
+  bool urgent_sends = false;
+  for (auto& operation : active_) {
+    Operation& op = *operation;
+    if (op.work->done()) continue;
+    try {
+      moved |= advance(op, urgent_sends);
+      while (op.finished() && !op.work->done() && finish_stage(op)) moved = true;
+    } catch (...) {
+      finish(op, std::current_exception());
+    }
+    if (urgency(op.request.lane) == 0) urgent_sends |= op.sends_in_flight > 0;
+  }
+  moved |= handle_completions();
+  for (auto& operation : active_)
+    if (operation->finished() && !operation->work->done()) moved |= finish_stage(*operation);
+  erase_finished();
+  return moved;
+}
+
+bool Engine::finish_stage(Operation& op) {
+  if (!op.in_prologue) {
+    finish(op, nullptr);
+    return true;
+  }
+  op.in_prologue = false;
+  try {
+    op.request.check();
+    op.load(std::move(op.request.program));
+  } catch (...) {
+    finish(op, std::current_exception());
+    return true;
+  }
+  if (op.finished()) finish(op, nullptr);
+  return true;
+}
+
+void Engine::finish(Operation& op, std::exception_ptr error) {
+  if (op.work->done()) return;
+  if (error) {
+    failed_ = true;
+    op.failed = true;
+    broken_.insert(op.request.context);
+    // Its slots are given up, not reused.
+    transport_->cancel(op.id);
+  }
+  flight_.update(op.flight_ticket, error ? OperationState::failed : OperationState::done, now_ns());
+  op.work->finish(std::move(error));
+}
+
+void Engine::time_out(Operation& op) {
+  if (op.work->done()) return;
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - op.begin;
+  std::string peers;
+  for (int peer : op.late_peers()) peers += concat(peers.empty() ? "" : ", ", world_rank(op, peer));
+  const std::string message =
+      concat(op.request.name, " timed out on rank ", transport_->rank(), " after ", elapsed.count(),
+             " s, waiting for rank ", peers.empty() ? "(none)" : peers, " (lane ",
+             name_of(op.request.lane), ", communicator ", op.request.context, ", operation ",
+             op.request.sequence, ")");
+  finish(op, std::make_exception_ptr(CommError(message)));
+  dump_flight_record();
+}
+
+void Engine::erase_finished() {
+  for (auto& operation : active_)
+    if (operation->failed) graveyard_.push_back(std::move(operation));
+  std::erase(active_, nullptr);
+  std::erase_if(active_, [](const auto& op) { return op->work->done(); });
+}
+
+void Engine::dump_flight_record() const {
+  const auto entries = flight_.snapshot();
+  if (options_.flight_directory.empty()) {
+    write(std::cerr, transport_->rank(), entries);
+    return;
+  }
+  std::ofstream file(concat(options_.flight_directory, "/flight-", transport_->rank(), ".txt"));
+  write(file, transport_->rank(), entries);
+}
+
+}  // namespace hecate::collectives

@@ -1,0 +1,53 @@
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+
+#include "collectives/engine/engine.h"
+
+namespace hecate::collectives {
+namespace {
+
+using std::chrono::microseconds;
+using Clock = std::chrono::steady_clock;
+
+// After the last movement: poll this long (giving way to others), then nap, longer and longer.
+constexpr microseconds kSpin{40};
+constexpr microseconds kFirstNap{20};
+constexpr microseconds kLongestNap{200};
+// With nothing to do at all only a doorbell can bring work.
+constexpr std::chrono::seconds kIdle{3600};
+
+}  // namespace
+
+void ProgressLoop::run(std::vector<Engine*> engines, Doorbell& doorbell,
+                       const std::atomic<bool>& stop, bool external_events) {
+  prctl(PR_SET_TIMERSLACK, 1000UL);  // nanoseconds; the default would triple a short nap
+  auto last_moved = Clock::now();
+  microseconds nap = kFirstNap;
+  for (;;) {
+    bool moved = false, idle = true;
+    for (Engine* engine : engines) {
+      moved |= engine->progress();
+      idle &= engine->idle();
+    }
+    if (moved) {
+      last_moved = Clock::now();
+      nap = kFirstNap;
+    } else if (idle) {
+      if (stop) return;
+      doorbell.sleep(kIdle);
+      last_moved = Clock::now();
+    } else if (!external_events) {
+      // Everything that can happen comes from the engines' own submissions.
+      doorbell.sleep(kIdle);
+    } else if (Clock::now() - last_moved < kSpin) {
+      sched_yield();
+    } else {
+      doorbell.sleep(nap);
+      nap = std::min(nap * 2, kLongestNap);
+    }
+  }
+}
+
+}  // namespace hecate::collectives

@@ -1,0 +1,52 @@
+#include "collectives/sparse.h"
+
+#include "collectives/backend.h"
+#include "collectives/sparse_program.h"
+#include "runtime/base/error.h"
+
+namespace hecate::collectives {
+namespace {
+
+void check_ranks(const Communicator& communicator, const SparseSchedule& schedule) {
+  HECATE_CHECK(std::ssize(schedule.node_of) == communicator.size(),
+               "sparse collective: planned for ", schedule.node_of.size(), " ranks, called on ",
+               communicator.size());
+}
+
+uint64_t fingerprint(const SparseSchedule& schedule, DType type) {
+  uint64_t hash = 0x9E3779B97F4A7C15ull + static_cast<uint64_t>(type);
+  const auto mix = [&](int64_t value) {
+    hash = (hash ^ static_cast<uint64_t>(value)) * 0x100000001b3ull;
+    hash ^= hash >> 31;
+  };
+  for (const Transfer& transfer : schedule.transfers) {
+    mix(transfer.chunk);
+    mix((static_cast<int64_t>(transfer.source) << 32) + transfer.destination);
+    mix(transfer.offset);
+    mix(transfer.bytes);
+  }
+  return hash;
+}
+
+}  // namespace
+
+Work sparse_all_gather(const Communicator& communicator, const SparseSchedule& schedule,
+                       std::span<void* const> chunks, DType stored, DType wire) {
+  check_ranks(communicator, schedule);
+  CommunicatorBackend& backend = communicator.backend();
+  return backend.run(gather_program(schedule, communicator.rank(), communicator.size(), chunks,
+                                    stored, wire, backend.segment_bytes()),
+                     "sparse_all_gather", fingerprint(schedule, wire));
+}
+
+Work sparse_reduce_scatter(const Communicator& communicator, const SparseSchedule& schedule,
+                           std::span<const void* const> inputs, std::span<void* const> outputs,
+                           DType type) {
+  check_ranks(communicator, schedule);
+  CommunicatorBackend& backend = communicator.backend();
+  return backend.run(reduce_program(schedule, communicator.rank(), communicator.size(), inputs,
+                                    outputs, type, backend.segment_bytes()),
+                     "sparse_reduce_scatter", fingerprint(schedule, type));
+}
+
+}  // namespace hecate::collectives
