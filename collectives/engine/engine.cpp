@@ -80,6 +80,10 @@ std::shared_ptr<EngineWork> Engine::submit(Submission submission) {
                                             .state = OperationState::queued,
                                             .begin_ns = now_ns(),
                                             .end_ns = 0});
+    if (abandoned_) {
+      work->finish(std::make_exception_ptr(CommError("the world was closed")));
+      return work;
+    }
     submitted_.push_back(std::move(operation));
   }
   doorbell_->ring();

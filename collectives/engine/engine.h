@@ -2,6 +2,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -108,8 +109,11 @@ int urgency(LaneKind lane);
 class ProgressLoop {
  public:
   /// Runs until `stop` and nothing is active. @param engines of the thread's doorbell.
-  static void run(std::vector<Engine*> engines, Doorbell& doorbell, const std::atomic<bool>& stop,
-                  bool external_events);
+  /// @param external_events messages may arrive that ring no bell here: keep looking.
+  /// @param on_wake called after every sleep without work; may be empty.
+  static void run(const std::vector<Engine*>& engines, Doorbell& doorbell,
+                  const std::atomic<bool>& stop, bool external_events,
+                  const std::function<void()>& on_wake = {});
 };
 
 }  // namespace hecate::collectives

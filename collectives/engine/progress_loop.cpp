@@ -20,8 +20,9 @@ constexpr std::chrono::seconds kIdle{3600};
 
 }  // namespace
 
-void ProgressLoop::run(std::vector<Engine*> engines, Doorbell& doorbell,
-                       const std::atomic<bool>& stop, bool external_events) {
+void ProgressLoop::run(const std::vector<Engine*>& engines, Doorbell& doorbell,
+                       const std::atomic<bool>& stop, bool external_events,
+                       const std::function<void()>& on_wake) {
   prctl(PR_SET_TIMERSLACK, 1000UL);  // nanoseconds; the default would triple a short nap
   auto last_moved = Clock::now();
   microseconds nap = kFirstNap;
@@ -36,7 +37,14 @@ void ProgressLoop::run(std::vector<Engine*> engines, Doorbell& doorbell,
       nap = kFirstNap;
     } else if (idle) {
       if (stop) return;
+      // A bell may ring soon after the last operation: worth a short look before real sleep.
+      if (external_events && Clock::now() - last_moved < kSpin) {
+        if (on_wake) on_wake();
+        sched_yield();
+        continue;
+      }
       doorbell.sleep(kIdle);
+      if (on_wake) on_wake();
       last_moved = Clock::now();
     } else if (!external_events) {
       // Everything that can happen comes from the engines' own submissions.

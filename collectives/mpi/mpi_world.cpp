@@ -1,0 +1,197 @@
+#include <mpi.h>
+#include <pthread.h>
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <future>
+#include <iostream>
+#include <numeric>
+#include <thread>
+
+#include "collectives/engine/engine_communicator.h"
+#include "collectives/mpi/mpi.h"
+#include "collectives/mpi/mpi_transport.h"
+#include "runtime/base/error.h"
+
+namespace hecate::collectives::mpi {
+namespace {
+
+void prefer(const char* name, const char* value) {
+  setenv(name, value, /*overwrite=*/0);
+}
+
+// Open MPI settings without which the promises of this backend do not hold; a user's own win.
+void set_defaults() {
+  prefer("OMPI_MCA_btl_tcp_flags", "send");  // else an exchange is half duplex
+  // A bulk segment that sits in the kernel's queue cannot be overtaken: keep that queue short.
+  prefer("OMPI_MCA_btl_tcp_sndbuf", "262144");
+  prefer("OMPI_MCA_btl_tcp_rcvbuf", "0");
+}
+
+MPI_Comm start_mpi() {
+  set_defaults();
+  int provided = 0;
+  check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  if (provided < MPI_THREAD_FUNNELED) throw CommError("mpi: no thread support");
+  return MPI_COMM_WORLD;
+}
+
+}  // namespace
+
+bool available() {
+  return true;
+}
+
+std::string version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  MPI_Get_library_version(text.data(), &length);
+  const std::string full(text.data(), static_cast<size_t>(length));
+  // "Open MPI v4.1.4, package: ..."
+  std::string name = full.substr(0, full.find(','));
+  const size_t v = name.find(" v");
+  if (v != std::string::npos) name.erase(v + 1, 1);
+  return name;
+}
+
+bool launched() {
+  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMI_RANK") != nullptr ||
+         std::getenv("PMIX_RANK") != nullptr;
+}
+
+struct World::State : std::enable_shared_from_this<World::State> {
+  explicit State(const CommunicatorOptions& options_) : options(options_) {}
+
+  // The whole life of MPI in this process.
+  void run(std::promise<void>& started) {
+    try {
+      start_mpi();
+      auto transport = std::make_unique<MpiTransport>(options.ranks_per_node);
+      communicator = transport->communicator();
+      engine = std::make_unique<Engine>(std::move(transport), options, doorbell);
+      started.set_value();
+    } catch (...) {
+      started.set_exception(std::current_exception());
+      return;
+    }
+    ProgressLoop::run({engine.get()}, doorbell, stop, /*external_events=*/true,
+                      [this] { run_native(); });
+    if (!engine->failed()) MPI_Finalize();
+    ended.set_value();
+  }
+
+  void run_native() {
+    std::function<void()> job;
+    {
+      const std::lock_guard lock(mutex);
+      job.swap(native_job);
+    }
+    if (job) job();
+  }
+
+  CommunicatorOptions options;
+  Doorbell doorbell;
+  std::atomic<bool> stop{false};
+  std::unique_ptr<Engine> engine;
+  MPI_Comm communicator = MPI_COMM_NULL;
+  std::thread thread;
+  std::promise<void> ended;
+  std::mutex mutex;
+  std::function<void()> native_job;
+  bool closed = false;
+};
+
+World::World(const CommunicatorOptions& options) {
+  HECATE_CHECK(options.segment_bytes >= 64 && options.segment_bytes <= (1 << 30),
+               "mpi: segments of ", options.segment_bytes, " bytes, expected 64 to 2^30");
+  state_ = std::make_shared<State>(options);
+  std::promise<void> started;
+  auto ready = started.get_future();
+  state_->thread = std::thread([state = state_, &started] { state->run(started); });
+  pthread_setname_np(state_->thread.native_handle(), "mpi");
+  try {
+    ready.get();
+  } catch (...) {
+    state_->thread.join();
+    throw;
+  }
+}
+
+World::~World() {
+  try {
+    close();
+  } catch (const std::exception& error) {
+    std::cerr << "hecate: closing MPI: " << error.what() << std::endl;
+  }
+}
+
+Communicator World::communicator() const {
+  auto rank_state = std::make_shared<RankState>();
+  rank_state->engine = state_->engine.get();
+  rank_state->world = state_;
+  std::vector<int> all(static_cast<size_t>(state_->engine->transport().size()));
+  std::iota(all.begin(), all.end(), 0);
+  return Communicator(
+      std::make_shared<EngineCommunicator>(std::move(rank_state), all, 0, LaneKind::dense));
+}
+
+double World::native(Native call, const void* in, void* out, int64_t count) const {
+  std::promise<double> measured;
+  auto result = measured.get_future();
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->native_job = [&, comm = state_->communicator] {
+      const auto n = static_cast<int>(count);
+      const auto begin = std::chrono::steady_clock::now();
+      switch (call) {
+        case Native::all_reduce:
+          MPI_Allreduce(in, out, n, MPI_FLOAT, MPI_SUM, comm);
+          break;
+        case Native::all_gather:
+          MPI_Allgather(in, n, MPI_FLOAT, out, n, MPI_FLOAT, comm);
+          break;
+        case Native::reduce_scatter:
+          MPI_Reduce_scatter_block(in, out, n, MPI_FLOAT, MPI_SUM, comm);
+          break;
+        case Native::broadcast:
+          MPI_Bcast(out, n, MPI_FLOAT, 0, comm);
+          break;
+        case Native::all_to_all:
+          MPI_Alltoall(in, n, MPI_FLOAT, out, n, MPI_FLOAT, comm);
+          break;
+      }
+      const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+      measured.set_value(elapsed.count());
+    };
+  }
+  state_->doorbell.ring();
+  return result.get();
+}
+
+void World::close() {
+  if (state_->closed) return;
+  state_->closed = true;
+  std::exception_ptr failure;
+  if (!state_->engine->failed()) {
+    // Ending MPI waits for every rank without a limit; this wait has one.
+    try {
+      communicator().barrier().wait();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  }
+  state_->engine->abandon();
+  state_->stop = true;
+  state_->doorbell.ring();
+  auto ended = state_->ended.get_future();
+  if (ended.wait_for(state_->options.timeout) == std::future_status::ready) {
+    state_->thread.join();
+  } else {
+    state_->thread.detach();  // stuck inside the library; it keeps the state alive
+    throw CommError("mpi: ending MPI timed out");
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace hecate::collectives::mpi

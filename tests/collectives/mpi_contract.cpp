@@ -1,0 +1,36 @@
+// The contract suite on one rank of an MPI job; the exit code says whether it holds.
+#include <cstdlib>
+#include <iostream>
+#include <string_view>
+
+#include "collectives/mpi/mpi.h"
+#include "tests/collectives/contract.h"
+
+using namespace hecate::collectives;
+
+int main(int argc, char** argv) {
+  CommunicatorOptions options;
+  options.timeout = std::chrono::seconds(60);
+  options.segment_bytes = 16 << 10;
+  options.check_arguments = true;
+  if (argc == 3 && std::string_view(argv[1]) == "--ranks-per-node")
+    options.ranks_per_node = std::atoi(argv[2]);
+  std::string_view current = "opening the world";
+  try {
+    mpi::World world(options);
+    {
+      const Communicator all = world.communicator();
+      for (const contract::Case& test : contract::cases()) {
+        current = test.name;
+        test.run(all);
+        all.barrier().wait();
+      }
+    }
+    current = "closing the world";
+    world.close();
+  } catch (const std::exception& error) {
+    std::cerr << current << ": " << error.what() << std::endl;
+    std::_Exit(1);
+  }
+  return 0;
+}
