@@ -1,0 +1,50 @@
+#include "launcher/config/run_config.h"
+
+#include "runtime/base/error.h"
+
+namespace hecate::launcher {
+namespace {
+
+void take_preset(const config::Settings& settings, models::ModelConfig& model) {
+  const config::Value* value = settings.find("model.preset");
+  if (value == nullptr) return;
+  const bool text = value->kind == config::Value::Kind::string;
+  if (!text && value->raw.empty()) return;  // of a wrong type: said when it is applied
+  const std::string& name = text ? value->string : value->raw;
+  if (name.empty()) return;
+  try {
+    model = models::preset(name);
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(concat(value->where.text(), ": ", error.what()));
+  }
+}
+
+}  // namespace
+
+void DeviceConfig::validate() const {
+  HECATE_CHECK(kind != "paced" || pace_gflops > 0,
+               "device.kind = paced needs device.pace_gflops above 0, got ", pace_gflops);
+}
+
+void TrainConfig::validate() const {
+  HECATE_CHECK(global_batch % micro_batch == 0, "train.global_batch = ", global_batch,
+               " is not a multiple of train.micro_batch = ", micro_batch);
+  HECATE_CHECK(spike_factor == 0 || spike_factor > 1, "train.spike_factor = ", spike_factor,
+               ": expected 0 (off) or a factor above 1");
+}
+
+void RunConfig::validate() const {
+  scheduler::make_schedule(schedule, train.steps);
+  HECATE_CHECK(train.on_spike != "rollback" || checkpoint.every > 0,
+               "train.on_spike = rollback needs checkpoint.every above 0, got ", checkpoint.every);
+}
+
+RunConfig load_run_config(const config::Settings& settings,
+                          const std::vector<std::string>& unchecked) {
+  RunConfig config;
+  take_preset(settings, config.model);
+  config::load(settings, config, unchecked);
+  return config;
+}
+
+}  // namespace hecate::launcher
