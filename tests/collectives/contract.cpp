@@ -7,6 +7,7 @@
 
 #include "tests/collectives/contract_dense.h"
 #include "tests/collectives/contract_sparse.h"
+#include "tests/collectives/contract_tokens.h"
 #include "tests/collectives/contract_values.h"
 
 namespace hecate::collectives::contract {
@@ -189,6 +190,7 @@ constexpr Case kCases[] = {
     {"FlightRecordKeepsTheLastOperations", flight_record_keeps_the_last_operations},
     {"SparsePairMatchesADirectComputation", sparse_pair_matches_a_direct_computation},
     {"SparseSumsHaveTheSameBits", sparse_sums_have_the_same_bits},
+    {"TokenRowsGoAndComeBack", token_rows_go_and_come_back},
 };
 
 }  // namespace
