@@ -13,7 +13,7 @@ struct SourceConfig {
   double weight = 1;
 
   template <class Self, class Visitor>
-  static void fields(Self& self, Visitor& visit) {
+  static void fields(Self& self, Visitor&& visit) {
     visit("path", self.path, "dataset directory or token file", config::any());
     visit("weight", self.weight, "share of the samples, relative to the other weights; above 0",
           config::at_least(0));
@@ -31,7 +31,7 @@ struct DataConfig {
   int64_t document_end = -1;
 
   template <class Self, class Visitor>
-  static void fields(Self& self, Visitor& visit) {
+  static void fields(Self& self, Visitor&& visit) {
     using namespace config;
     visit("path", self.path,
           "dataset directory (hecate data prepare) or token file: .tok, nanoGPT or llm.c .bin, "

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -65,7 +64,8 @@ class Preparation {
       TextSplit parts = split({[&](Part part, std::string_view text) {
                                  if (part != Part::train) return;
                                  sink(text);
-                                 report("train tokenizer", bytes += text.size(), expected);
+                                 bytes += text.size();
+                                 report("train tokenizer", std::min(bytes, expected), expected);
                                },
                                [](Part) {}});
       walk({[&](std::string_view text) { parts.text(text); }, [&] { parts.end_document(); }});

@@ -47,6 +47,11 @@ bool copy_ids(TokenType type, const std::byte* source, std::span<int32_t> ids, i
   return false;
 }
 
+bool is_present(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
 }  // namespace
 
 TokenFile::TokenFile(std::filesystem::path path, std::unique_ptr<io::MappedFile> file,
@@ -63,11 +68,11 @@ std::unique_ptr<TokenFile> TokenFile::open(const std::filesystem::path& path) {
     index_path.replace_extension(".idx");
   } else {
     index_path += ".idx";
-    if (std::filesystem::exists(index_path)) ids_path += ".bin";
+    if (is_present(index_path)) ids_path += ".bin";
   }
   auto file = std::make_unique<io::MappedFile>(ids_path);
   TokenLayout layout;
-  if (std::filesystem::exists(index_path) && index_path.extension() == ".idx") {
+  if (is_present(index_path) && index_path.extension() == ".idx") {
     const io::MappedFile index(index_path);
     HECATE_CHECK(is_megatron_index(index.bytes()), index_path.string(),
                  ": not a Megatron index (it does not begin with MMIDIDX)");

@@ -1,23 +1,27 @@
 #include "runtime/data/window_sources.h"
 
-#include <algorithm>
-#include <array>
-
 #include "runtime/base/error.h"
+#include "runtime/data/text_split.h"
 
 namespace hecate::data {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// The part `file_name` of a dataset directory; no file if the dataset lacks it.
-OpenedSource open_part(const fs::path& directory, const char* file_name) {
+/// False, too, where the path cannot be looked at: opening it then says why.
+bool is_dataset(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+/// One part of a dataset directory; no file if nothing was held out.
+OpenedSource open_dataset(const fs::path& directory, Part part) {
   OpenedSource opened;
   opened.info = read_dataset_info(directory);
-  if (file_name == kValidationFile && opened.info->validation.tokens == 0) return opened;
-  opened.file = TokenFile::open(directory / file_name);
-  const uint64_t tokens =
-      file_name == kValidationFile ? opened.info->validation.tokens : opened.info->train.tokens;
+  const bool training = part == Part::train;
+  const uint64_t tokens = training ? opened.info->train.tokens : opened.info->validation.tokens;
+  if (!training && tokens == 0) return opened;
+  opened.file = TokenFile::open(directory / (training ? kTrainFile : kValidationFile));
   HECATE_CHECK(opened.file->size() == tokens, opened.file->path().string(), ": ",
                opened.file->size(), " tokens, but ", kDatasetFile, " says ", tokens);
   return opened;
@@ -32,7 +36,7 @@ std::vector<SourceConfig> source_configs(const DataConfig& config) {
 }
 
 OpenedSource open_training(const std::string& path) {
-  if (fs::is_directory(path)) return open_part(path, kTrainFile);
+  if (is_dataset(path)) return open_dataset(path, Part::train);
   OpenedSource opened;
   opened.file = TokenFile::open(path);
   return opened;
@@ -40,15 +44,19 @@ OpenedSource open_training(const std::string& path) {
 
 std::vector<OpenedSource> open_validation(const DataConfig& config) {
   std::vector<OpenedSource> sources;
-  if (!config.validation.empty() && !fs::is_directory(config.validation)) {
+  if (!config.validation.empty() && !is_dataset(config.validation)) {
     sources.push_back(open_training(config.validation));
     return sources;
   }
   std::vector<SourceConfig> wanted = {{config.validation, 1.0}};
   if (config.validation.empty()) wanted = source_configs(config);
   for (const SourceConfig& source : wanted) {
-    if (!fs::is_directory(source.path)) continue;
-    OpenedSource opened = open_part(source.path, kValidationFile);
+    if (!is_dataset(source.path)) {
+      TokenFile::open(
+          source.path);  // has no held-out part, but a missing file is an error here too
+      continue;
+    }
+    OpenedSource opened = open_dataset(source.path, Part::validation);
     if (opened.file) sources.push_back(std::move(opened));
   }
   return sources;

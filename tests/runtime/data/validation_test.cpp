@@ -117,6 +117,8 @@ TEST_F(ValidationTest, NothingHeldOutIsNamed) {
   EXPECT_THAT(error_of<InvalidArgument>([&] { Validation(config, 60000, 16); }),
               HasSubstr("set data.validation"));
   EXPECT_THROW(Validation(on(root_ / "none.tok"), 60000, 16), IoError);
+  config.path = (root_ / "none").string();
+  EXPECT_THROW(Validation(config, 60000, 16), IoError);
 }
 
 TEST_F(ValidationTest, ForeignFilesHaveNoBytes) {
