@@ -1,0 +1,58 @@
+// One rank of a job in which the last rank fails: "mpi_fault (kill|stall) (before|inside|after)".
+// Survivors exit with 3 after a CommError, which they print.
+#include <signal.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "collectives/mpi/mpi.h"
+#include "runtime/base/error.h"
+
+using namespace hecate::collectives;
+
+namespace {
+
+constexpr int64_t kCount = 4 << 20;
+
+void fail(std::string_view how) {
+  if (how == "kill") raise(SIGKILL);
+  std::this_thread::sleep_for(std::chrono::seconds(5));
+  std::_Exit(4);
+}
+
+void use(const Communicator& all, std::string_view how, std::string_view when) {
+  const bool faulty = all.rank() == all.size() - 1;
+  std::vector<float> in(kCount, 1.0f), out(kCount);
+  all.barrier().wait();
+  if (faulty && when == "before") fail(how);
+  const Work work =
+      all.all_reduce(in.data(), out.data(), kCount, hecate::DType::f32, ReduceOp::sum);
+  if (faulty && when == "inside") {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    fail(how);
+  }
+  work.wait();
+  if (faulty && when == "after") fail(how);
+  all.barrier().wait();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  CommunicatorOptions options;
+  options.timeout = std::chrono::seconds(1);
+  try {
+    mpi::World world(options);
+    use(world.communicator(), argv[1], argv[2]);
+    world.close();
+  } catch (const hecate::CommError& error) {
+    std::cerr << "survivor: " << error.what() << std::endl;
+    std::_Exit(3);
+  }
+  return 0;
+}
