@@ -107,12 +107,12 @@ void Engine::run_micro_batches(int64_t step) {
   }
 }
 
-StepResult Engine::train_step(const data::Loader& loader, int64_t step, double rate) {
+StepResult Engine::train_step(const data::Loader& loader, uint64_t first_sample, int64_t step,
+                              double rate, double loss_limit) {
   StepResult result;
   result_ = &result;
   const auto begin = std::chrono::steady_clock::now();
-  batch_.load(loader, static_cast<uint64_t>(step * options_.global_batch), options_.seed,
-              masking());
+  batch_.load(loader, first_sample, options_.seed, masking());
   const int64_t valid = batch_.valid_tokens();
   result.data_seconds = seconds_since(begin);
   state_.statistics.reset();
@@ -123,7 +123,8 @@ StepResult Engine::train_step(const data::Loader& loader, int64_t step, double r
   for (const models::MoeStatistics& layer : state_.statistics.layers)
     result.auxiliary_loss += layer.balance_loss + layer.z_loss;
   const bool finite = std::isfinite(result.loss + result.auxiliary_loss);
-  optimizer_.prepare(rate, step + 1, finite);
+  const bool apply = finite && result.loss <= loss_limit;
+  optimizer_.prepare(rate, step + 1, apply);
   update_->run();
   add_timings(*update_, result);
   const models::UpdateReport& report = optimizer_.report();
@@ -132,6 +133,7 @@ StepResult Engine::train_step(const data::Loader& loader, int64_t step, double r
     result.not_finite = "loss";
   else if (report.bad >= 0)
     result.not_finite = layout_.spec(report.bad).name;
+  result.updated = apply && report.bad < 0;
   result.seconds = seconds_since(begin);
   return result;
 }

@@ -39,8 +39,8 @@ struct StepResult {
   double data_seconds = 0;
   double flops = 0;
   std::array<double, graph::kOpKinds> seconds_by_kind{};
-  /// Name of the first parameter whose gradient is not finite, or "loss"; empty otherwise. The
-  /// parameters were not updated then.
+  bool updated = false;  ///< parameters moved
+  /// Name of the first parameter whose gradient is not finite, or "loss"; empty otherwise.
   std::string not_finite;
 };
 
@@ -58,9 +58,12 @@ class Engine {
   explicit Engine(const EngineOptions& options);
   ~Engine();
 
-  /// Step number `step` (0 first) on samples [step * global_batch, ...) of the loader.
-  StepResult train_step(const data::Loader& loader, int64_t step, double rate);
-  /// Over the first `windows` windows of the validation part; 0 = all.
+  /// Step number `step` (0 first) on samples [first_sample, first_sample + global_batch).
+  /// @param loss_limit parameters are not updated when the loss is above it.
+  StepResult train_step(const data::Loader& loader, uint64_t first_sample, int64_t step,
+                        double rate, double loss_limit);
+  /// Over the first `windows` windows of the validation part, rounded up to whole micro-batches;
+  /// 0 = all.
   EvaluationResult evaluate(const data::Validation& validation, uint64_t windows = 0);
 
   const EngineOptions& options() const { return options_; }

@@ -1,0 +1,46 @@
+#include "launcher/train/setup.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace hecate::launcher {
+
+int compute_threads(const DeviceConfig& device) {
+  if (device.threads > 0) return static_cast<int>(device.threads);
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+RunConfig with_vocabulary(RunConfig config) {
+  const data::DataDescription description = data::describe(config.data);
+  const int64_t extra = config.model.objective == "masked" ? 1 : 0;  // the mask id
+  if (config.model.vocabulary == 0) {
+    HECATE_CHECK(description.vocabulary > 0, "model.vocabulary is 0 and ", config.data.path,
+                 " does not say how large it is");
+    config.model.vocabulary = description.vocabulary + extra;
+  }
+  HECATE_CHECK(config.model.vocabulary >= description.vocabulary + extra,
+               "model.vocabulary = ", config.model.vocabulary, " is smaller than the data's ",
+               description.vocabulary, extra > 0 ? " and one mask id" : "", " (", config.data.path,
+               "); 0 takes the data's");
+  return config;
+}
+
+EngineOptions engine_options(const RunConfig& config) {
+  HECATE_CHECK(config.device.kind != "cuda",
+               "device.kind = cuda: this build has no CUDA kernels; use cpu or paced");
+  EngineOptions options;
+  options.model = config.model;
+  options.router = config.router;
+  options.optimizer = config.optimizer;
+  options.seed = static_cast<uint64_t>(config.seed);
+  options.global_batch = config.train.global_batch;
+  options.micro_batch = config.train.micro_batch;
+  options.mask_documents = config.data.mask_documents;
+  options.mask_vocabulary = config.model.vocabulary - 1;
+  options.threads = compute_threads(config.device);
+  if (config.device.kind == "paced") options.pace_flops_per_s = 1e9 * config.device.pace_gflops;
+  options.memory_budget_bytes = static_cast<int64_t>(config.device.memory_gib * (1ll << 30));
+  return options;
+}
+
+}  // namespace hecate::launcher

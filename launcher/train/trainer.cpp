@@ -1,0 +1,196 @@
+#include "launcher/train/trainer.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <iostream>
+#include <limits>
+#include <numeric>
+
+#include "launcher/checkpoint/directory.h"
+#include "launcher/train/setup.h"
+#include "launcher/train/step_record.h"
+#include "runtime/kernels/peak.h"
+
+namespace hecate::launcher {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kMostSpikes = 100;
+constexpr double kPeakSeconds = 0.05;
+
+// Data without a held-out part is trained on all the same.
+std::optional<data::Validation> open_validation(const RunConfig& config) {
+  try {
+    return data::Validation(config.data, config.model.vocabulary, config.model.sequence);
+  } catch (const InvalidArgument& error) {
+    if (!config.data.validation.empty()) throw;
+    spdlog::warn("no evaluation: {}", error.what());
+    return std::nullopt;
+  }
+}
+
+double measure_peak(int threads) {
+  ThreadPool pool(threads);
+  CpuStream stream(pool);
+  return kernels::measure_peak_flops(stream, kPeakSeconds);
+}
+
+}  // namespace
+
+Trainer::Trainer(const RunConfig& config, const RunDirectory& directory, bool resume)
+    : config_(config),
+      directory_(directory),
+      engine_(engine_options(config)),
+      loader_(config.data, static_cast<uint64_t>(config.seed), config.model.vocabulary,
+              config.model.sequence),
+      validation_(open_validation(config)),
+      schedule_(scheduler::make_schedule(config.schedule, config.train.steps)) {
+  progress_.data_identity = loader_.identity();
+  if (resume) resume_from_latest();
+  progress_.config = config::to_toml(config_);
+  if (config.device.kind == "cpu") peak_flops_per_s_ = measure_peak(compute_threads(config.device));
+  writer_ = std::make_unique<checkpoint::CheckpointWriter>(checkpoint::WriterOptions{
+      .directory = directory_.checkpoints(), .keep = config.checkpoint.keep});
+  log_ = std::make_unique<StepLog>(directory_.steps(), progress_.step);
+  line_ = std::make_unique<ProgressLine>(std::cerr, is_terminal(STDERR_FILENO),
+                                         config.train.progress_seconds, progress_.step,
+                                         config.train.steps, Clock::now());
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::resume_from_latest() {
+  checkpoint::clean_leftovers(directory_.checkpoints());
+  const checkpoint::Latest latest = checkpoint::find_latest(directory_.checkpoints());
+  for (const std::string& warning : latest.warnings) spdlog::warn("skipped {}", warning);
+  if (!latest.checkpoint) {
+    spdlog::warn("no valid checkpoint in {}: starting from step 0",
+                 directory_.checkpoints().string());
+    return;
+  }
+  const checkpoint::Checkpoint saved(latest.checkpoint->path);
+  progress_ = restore(engine_, saved);
+  loader_.check_identity(progress_.data_identity);
+  checkpoint::remove_after(directory_.checkpoints(), progress_.step);
+  saved_step_ = progress_.step;
+  spdlog::info("continuing from {} (step {})", latest.checkpoint->path.string(), progress_.step);
+}
+
+TrainSummary Trainer::run() {
+  const SignalGuard signals(config_.train.deadline_seconds);
+  while (progress_.step < config_.train.steps && !signals.requested()) {
+    step();
+    const int64_t every = config_.checkpoint.every;
+    if (every > 0 && progress_.step % every == 0) save();
+    for (const checkpoint::SaveReport& report : writer_->poll())
+      if (!report.warning.empty()) spdlog::warn("{}", report.warning);
+    if (evaluates_after(progress_.step) && !signals.requested())
+      evaluate(static_cast<uint64_t>(config_.train.eval_batches * config_.train.micro_batch));
+  }
+  TrainSummary summary{.step = progress_.step,
+                       .interrupted = progress_.step < config_.train.steps,
+                       .evaluation = {}};
+  if (saved_step_ != progress_.step) save();
+  if (!summary.interrupted && validation_) evaluate(0);
+  writer_->wait();
+  line_.reset();
+  summary.evaluation = evaluation_;
+  return summary;
+}
+
+// A step that moved nothing does not count: the next one takes its number and the next samples.
+void Trainer::step() {
+  const double rate = schedule_->rate(progress_.step + 1);
+  const StepResult result =
+      engine_.train_step(loader_, progress_.next_sample, progress_.step, rate, loss_limit());
+  progress_.next_sample += static_cast<uint64_t>(config_.train.global_batch);
+  if (!result.updated) return handle_spike(result);
+  ++progress_.step;
+  progress_.tokens += result.tokens;
+  log_step(result, rate);
+}
+
+double Trainer::loss_limit() const {
+  if (config_.train.spike_factor <= 0 ||
+      recent_losses_.size() < static_cast<size_t>(config_.train.spike_window))
+    return std::numeric_limits<double>::infinity();
+  return config_.train.spike_factor *
+         std::accumulate(recent_losses_.begin(), recent_losses_.end(), 0.0) /
+         static_cast<double>(recent_losses_.size());
+}
+
+void Trainer::handle_spike(const StepResult& result) {
+  std::string problem = concat("step ", progress_.step + 1, ": ");
+  if (result.not_finite.empty())
+    problem += concat("the loss ", result.loss, " is above the limit ", loss_limit(),
+                      " (train.spike_factor)");
+  else if (result.not_finite == "loss")
+    problem += "the loss is not finite";
+  else
+    problem += "the gradient of " + result.not_finite + " is not finite";
+  ++spikes_;
+  if (config_.train.on_spike == "stop" || spikes_ > kMostSpikes) {
+    writer_->wait();
+    throw NumericError(concat(
+        problem, "; the last good checkpoint is ",
+        saved_step_ >= 0 ? (directory_.checkpoints() / checkpoint::step_name(saved_step_)).string()
+                         : std::string("none")));
+  }
+  const bool skip = config_.train.on_spike == "skip";
+  spdlog::warn("{}; {}", problem, skip ? "update skipped" : "rolling back");
+  if (!skip) roll_back();
+}
+
+// Back to the last checkpoint, past the samples that were seen since.
+void Trainer::roll_back() {
+  writer_->wait();
+  HECATE_CHECK(saved_step_ >= 0, "train.on_spike = rollback, but no checkpoint has been written");
+  const uint64_t next_sample = progress_.next_sample;
+  const checkpoint::Checkpoint saved(directory_.checkpoints() / checkpoint::step_name(saved_step_));
+  progress_ = restore(engine_, saved);
+  progress_.next_sample = next_sample;
+  log_ = std::make_unique<StepLog>(directory_.steps(), progress_.step);
+  recent_losses_.clear();
+}
+
+void Trainer::log_step(const StepResult& result, double rate) {
+  recent_losses_.push_back(result.loss);
+  if (recent_losses_.size() > static_cast<size_t>(config_.train.spike_window))
+    recent_losses_.pop_front();
+  line_->update(progress_.step, result.loss, static_cast<double>(result.tokens) / result.seconds,
+                Clock::now());
+  if (progress_.step % config_.train.log_every != 0 && progress_.step != config_.train.steps)
+    return;
+  log_->append(step_line({.step = progress_.step,
+                          .tokens = progress_.tokens,
+                          .rate = rate,
+                          .peak_flops_per_s = peak_flops_per_s_,
+                          .result = &result,
+                          .statistics = &engine_.statistics(),
+                          .ledger = &engine_.ledger()}));
+}
+
+bool Trainer::evaluates_after(int64_t step) const {
+  return validation_ && config_.train.eval_every > 0 && step < config_.train.steps &&
+         step % config_.train.eval_every == 0;
+}
+
+void Trainer::evaluate(uint64_t windows) {
+  const auto begin = Clock::now();
+  evaluation_ = engine_.evaluate(*validation_, windows);
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  log_->append(evaluation_line(progress_.step, progress_.tokens, *evaluation_, seconds));
+  spdlog::info("step {}: held-out loss {:.4f}, bits per byte {:.4f} ({:.1f} s)", progress_.step,
+               evaluation_->loss, evaluation_->bits_per_byte, seconds);
+}
+
+void Trainer::save() {
+  writer_->save(make_snapshot(engine_, progress_));
+  saved_step_ = progress_.step;
+}
+
+}  // namespace hecate::launcher

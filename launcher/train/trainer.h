@@ -1,0 +1,67 @@
+#pragma once
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "launcher/config/run_config.h"
+#include "launcher/run/progress_line.h"
+#include "launcher/run/run_directory.h"
+#include "launcher/run/signal_guard.h"
+#include "launcher/run/step_log.h"
+#include "launcher/train/engine.h"
+#include "launcher/train/training_state.h"
+
+namespace hecate::launcher {
+
+/// How a run ended.
+struct TrainSummary {
+  int64_t step = 0;
+  bool interrupted = false;  ///< by SIGINT or SIGTERM; a checkpoint of `step` is on disk
+  std::optional<EvaluationResult> evaluation;
+};
+
+/// The training loop of one run: steps, evaluations, checkpoints, the step log, signals.
+class Trainer {
+ public:
+  /// Makes model and data; with `resume` continues from the newest valid checkpoint of the
+  /// directory (from the start if there is none, with a warning).
+  /// @param config complete (see with_vocabulary). @throws what its parts throw.
+  Trainer(const RunConfig& config, const RunDirectory& directory, bool resume);
+  ~Trainer();
+
+  /// @throws NumericError naming step and tensor when the run must stop on a spike; IoError when a
+  /// file cannot be written. Older checkpoints are whole then.
+  TrainSummary run();
+
+ private:
+  void resume_from_latest();
+  void step();
+  /// A loss above it is a spike; infinite while there is no limit.
+  double loss_limit() const;
+  /// Stops, skips or rolls back after a step that moved nothing.
+  void handle_spike(const StepResult& result);
+  void roll_back();
+  void log_step(const StepResult& result, double rate);
+  void evaluate(uint64_t windows);
+  void save();
+  bool evaluates_after(int64_t step) const;
+
+  RunConfig config_;
+  RunDirectory directory_;
+  Engine engine_;
+  data::Loader loader_;
+  std::optional<data::Validation> validation_;
+  std::unique_ptr<scheduler::Schedule> schedule_;
+  Progress progress_;
+  double peak_flops_per_s_ = 0;
+  std::unique_ptr<checkpoint::CheckpointWriter> writer_;
+  std::unique_ptr<StepLog> log_;
+  std::unique_ptr<ProgressLine> line_;
+  std::deque<double> recent_losses_;
+  int64_t spikes_ = 0;
+  int64_t saved_step_ = -1;
+  std::optional<EvaluationResult> evaluation_;
+};
+
+}  // namespace hecate::launcher
