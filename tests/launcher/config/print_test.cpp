@@ -9,7 +9,7 @@
 namespace hecate::config::test {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 Sample round_trip(const Sample& sample) {
   Settings settings;

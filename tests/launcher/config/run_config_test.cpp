@@ -12,8 +12,8 @@ namespace hecate::launcher {
 namespace {
 
 using config::test::error_of;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 config::Settings settings(const std::string& toml, const std::vector<std::string>& overrides = {}) {
   config::Settings all;

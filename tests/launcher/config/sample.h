@@ -5,6 +5,7 @@
 
 #include "runtime/base/config_fields.h"
 #include "runtime/base/error.h"
+#include "tests/runtime/io/scratch.h"
 
 /// A configuration with one key of every type, and what its tests share.
 namespace hecate::config::test {
@@ -75,15 +76,10 @@ struct Sample {
   }
 };
 
-/// The message of the InvalidArgument that `call` throws; empty if it throws none.
+/// The message of the InvalidArgument that `call` throws; "(nothing thrown)" otherwise.
 template <class Call>
 std::string error_of(Call&& call) {
-  try {
-    call();
-  } catch (const InvalidArgument& error) {
-    return error.what();
-  }
-  return "";
+  return testing::message_of<InvalidArgument>(call);
 }
 
 }  // namespace hecate::config::test

@@ -1,0 +1,37 @@
+#pragma once
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace hecate::launcher {
+
+/// Where a run keeps everything: config.toml (resolved), steps.jsonl, checkpoints/, logs/.
+class RunDirectory {
+ public:
+  /// "runs/20260131-174500-NAME", local time, with "-2", "-3", ... while it exists.
+  static std::filesystem::path fresh_path(std::string_view name);
+
+  /// Makes the directory and writes the resolved configuration. One process per run calls it.
+  /// @throws InvalidArgument if it holds a run already, or anything else; IoError with path and
+  ///   reason if it cannot be made or written.
+  static RunDirectory create(const std::filesystem::path& path, std::string_view config_toml);
+
+  /// A directory that create() made. @throws InvalidArgument saying what is missing.
+  static RunDirectory open(const std::filesystem::path& path);
+
+  /// For the other ranks of a run whose first rank made it: no check, no access.
+  static RunDirectory at(const std::filesystem::path& path) { return RunDirectory(path); }
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path config() const { return path_ / "config.toml"; }
+  std::filesystem::path steps() const { return path_ / "steps.jsonl"; }
+  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  std::filesystem::path log(int rank) const;
+
+ private:
+  explicit RunDirectory(std::filesystem::path path) : path_(std::move(path)) {}
+
+  std::filesystem::path path_;
+};
+
+}  // namespace hecate::launcher
