@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 namespace hecate::launcher {
 namespace {
@@ -107,14 +108,17 @@ void Engine::run_micro_batches(int64_t step) {
   }
 }
 
-StepResult Engine::train_step(const data::Loader& loader, uint64_t first_sample, int64_t step,
-                              double rate, double loss_limit) {
+void Engine::load(const data::Loader& loader, uint64_t first_sample) {
+  const auto begin = std::chrono::steady_clock::now();
+  batch_.load(loader, first_sample, options_.seed, masking());
+  data_seconds_ = seconds_since(begin);
+}
+
+StepResult Engine::train_step(int64_t step, double rate, double loss_limit) {
   StepResult result;
   result_ = &result;
   const auto begin = std::chrono::steady_clock::now();
-  batch_.load(loader, first_sample, options_.seed, masking());
   const int64_t valid = batch_.valid_tokens();
-  result.data_seconds = seconds_since(begin);
   state_.statistics.reset();
   state_.scalars.loss_scale = valid > 0 ? 1.0 / static_cast<double>(valid) : 0;
   run_micro_batches(step);
@@ -134,7 +138,8 @@ StepResult Engine::train_step(const data::Loader& loader, uint64_t first_sample,
   else if (report.bad >= 0)
     result.not_finite = layout_.spec(report.bad).name;
   result.updated = apply && report.bad < 0;
-  result.seconds = seconds_since(begin);
+  result.data_seconds = std::exchange(data_seconds_, 0);
+  result.seconds = seconds_since(begin) + result.data_seconds;
   return result;
 }
 

@@ -58,10 +58,13 @@ class Engine {
   explicit Engine(const EngineOptions& options);
   ~Engine();
 
-  /// Step number `step` (0 first) on samples [first_sample, first_sample + global_batch).
+  /// Fills the batch of the next step with samples [first_sample, first_sample + global_batch).
+  void load(const data::Loader& loader, uint64_t first_sample);
+  /// The batch of the next step, for callers that fill it themselves.
+  Batch& batch() { return batch_; }
+  /// Step number `step` (0 first) on the batch.
   /// @param loss_limit parameters are not updated when the loss is above it.
-  StepResult train_step(const data::Loader& loader, uint64_t first_sample, int64_t step,
-                        double rate, double loss_limit);
+  StepResult train_step(int64_t step, double rate, double loss_limit);
   /// Over the first `windows` windows of the validation part, rounded up to whole micro-batches;
   /// 0 = all.
   EvaluationResult evaluate(const data::Validation& validation, uint64_t windows = 0);
@@ -73,6 +76,7 @@ class Engine {
   MemoryLedger& ledger() { return ledger_; }
   const graph::Executor& step_executor() const { return *step_; }
   const graph::Executor& update_executor() const { return *update_; }
+  ThreadPool& compute_pool() { return lanes_.compute_pool(); }
   /// Pool growth and ledger charges so far: constant over steps that allocate nothing.
   int64_t allocations() const;
 
@@ -97,6 +101,7 @@ class Engine {
   std::unique_ptr<graph::Executor> update_;
   std::unique_ptr<Evaluator> evaluator_;
   Batch batch_;
+  double data_seconds_ = 0;
   StepResult* result_ = nullptr;
 };
 

@@ -105,8 +105,8 @@ TrainSummary Trainer::run() {
 // A step that moved nothing does not count: the next one takes its number and the next samples.
 void Trainer::step() {
   const double rate = schedule_->rate(progress_.step + 1);
-  const StepResult result =
-      engine_.train_step(loader_, progress_.next_sample, progress_.step, rate, loss_limit());
+  engine_.load(loader_, progress_.next_sample);
+  const StepResult result = engine_.train_step(progress_.step, rate, loss_limit());
   progress_.next_sample += static_cast<uint64_t>(config_.train.global_batch);
   if (!result.updated) return handle_spike(result);
   ++progress_.step;

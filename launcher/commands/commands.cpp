@@ -1,0 +1,14 @@
+#include "launcher/commands/commands.h"
+
+namespace hecate::launcher {
+
+void add_commands(Command root) {
+  add_train_command(root);
+  add_eval_command(root);
+  add_generate_command(root);
+  add_data_command(root);
+  add_config_command(root);
+  add_bench_command(root);
+}
+
+}  // namespace hecate::launcher

@@ -1,0 +1,17 @@
+#pragma once
+#include "launcher/cli/command_line.h"
+
+/// One function per file of this folder; each adds its command to the program.
+namespace hecate::launcher {
+
+void add_config_command(Command root);
+void add_data_command(Command root);
+void add_train_command(Command root);
+void add_eval_command(Command root);
+void add_generate_command(Command root);
+void add_bench_command(Command root);
+
+/// All of them.
+void add_commands(Command root);
+
+}  // namespace hecate::launcher
