@@ -1,14 +1,4 @@
-# Every third-party library, its oldest tested version and what it is for. Named only here.
-#   Threads            lanes and the CPU thread pool
-#   oneDNN 2.6         f32 GEMM on the CPU (no usable CMake package in Debian 12)
-#   OpenBLAS 0.3.21    f64 GEMM for the oracle build
-#   toml++ 3.3         configuration files
-#   nlohmann-json 3.11 manifests, safetensors headers, step logs
-#   CLI11 2.1          command line
-#   spdlog 1.10        logging
-#   SentencePiece 0.1.97  sub-word tokenizer
-#   GoogleTest 1.12, Google Benchmark 1.7  tests and micro-benchmarks
-#   Open MPI 4.1, CUDA 13, NCCL 2.28       optional: see HECATE_WITH_*
+# Finds what dependencies.txt names (packages, versions and what each is for).
 include(GoogleTest)
 find_package(Threads REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
@@ -30,7 +20,7 @@ else()
   find_library(HECATE_DNNL_LIBRARY NAMES dnnl REQUIRED)
   find_path(HECATE_DNNL_INCLUDE dnnl.h REQUIRED)
   add_library(hecate_blas INTERFACE)
-  target_link_libraries(hecate_blas INTERFACE "${HECATE_DNNL_LIBRARY}")
+  target_link_libraries(hecate_blas INTERFACE "${HECATE_DNNL_LIBRARY}" gomp)
   target_include_directories(hecate_blas SYSTEM INTERFACE "${HECATE_DNNL_INCLUDE}")
 endif()
 

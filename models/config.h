@@ -35,7 +35,7 @@ struct RouterConfig {
   double routed_scale = 1;
 
   template <class Self, class Visitor>
-  static void fields(Self& self, Visitor& visit) {
+  static void fields(Self& self, Visitor&& visit) {
     using namespace config;
     visit("source", self.source,
           "who chooses experts: learned | even | zipf:S | replay:FILE (recorded counts)", any());
@@ -96,7 +96,7 @@ struct ModelConfig {
   std::string recompute = "none";
 
   template <class Self, class Visitor>
-  static void fields(Self& self, Visitor& visit) {
+  static void fields(Self& self, Visitor&& visit) {
     using namespace config;
     visit("preset", self.preset, "named shape whose values are the defaults of this table", any());
     visit("objective", self.objective, "next token (causal) or masked tokens, as BERT (masked)",

@@ -16,7 +16,7 @@ struct OptimizerGroup {
   bool frozen = false;
 
   template <class Self, class Visitor>
-  static void fields(Self& self, Visitor& visit) {
+  static void fields(Self& self, Visitor&& visit) {
     using namespace config;
     visit("pattern", self.pattern, "parameter names it is for, e.g. layers.*.ffn.experts.*", any());
     visit("rate_factor", self.rate_factor, "factor on the learning rate", at_least(0));
@@ -33,7 +33,7 @@ struct OptimizerConfig {
   std::vector<OptimizerGroup> groups;
 
   template <class Self, class Visitor>
-  static void fields(Self& self, Visitor& visit) {
+  static void fields(Self& self, Visitor&& visit) {
     using namespace config;
     visit("beta1", self.beta1, "decay of the first moment", between(0, 0.9999999));
     visit("beta2", self.beta2, "decay of the second moment", between(0, 0.9999999));

@@ -17,7 +17,7 @@ struct ScheduleConfig {
   std::string warmup = "2%";
 
   template <class Self, class Visitor>
-  static void fields(Self& self, Visitor& visit) {
+  static void fields(Self& self, Visitor&& visit) {
     using namespace config;
     visit("kind", self.kind, "shape of the learning rate", one_of({"constant", "cosine"}));
     visit("rate", self.rate, "peak learning rate", at_least(0));

@@ -13,7 +13,7 @@
 ///   int64_t steps = 1000;
 ///   std::string on_spike = "stop";
 ///   template <class Self, class Visitor>
-///   static void fields(Self& self, Visitor& visit) {
+///   static void fields(Self& self, Visitor&& visit) {
 ///     visit("steps", self.steps, "optimizer steps in the run", at_least(1));
 ///     visit("on_spike", self.on_spike, "what a loss spike does", one_of({"stop", "skip"}));
 ///   }
