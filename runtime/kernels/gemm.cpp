@@ -71,6 +71,9 @@ void check_group(const char* name, int64_t rows, std::span<const int64_t> offset
                    offsets.back() == rows && std::ranges::is_sorted(offsets),
                name, ": ", offsets.size(), " offsets up to ", offsets.empty() ? 0 : offsets.back(),
                " for ", w.data.size(), " experts and ", rows, " rows");
+  for (size_t e = 0; e < w.data.size(); ++e)
+    HECATE_CHECK(w.data[e] != nullptr || offsets[e] == offsets[e + 1], name, ": expert ", e,
+                 " has ", offsets[e + 1] - offsets[e], " rows but no weights here");
 }
 
 // Calls task(expert, first row, rows) on blocks of every expert's rows.

@@ -32,8 +32,7 @@ void linear_backward_input(Stream& s, View<const Real> dy, View<const Real> w, V
 void linear_backward_weight(Stream& s, View<const Real> dy, View<const Real> x, View<Real> dw,
                             bool accumulate);
 
-/// One weight matrix [N,K] per expert of a group; data[e] is null exactly where expert e has no
-/// rows here.
+/// One weight matrix [N,K] per expert of a group; data[e] may be null where expert e has no rows.
 struct ExpertWeights {
   std::span<const Real* const> data;
   int64_t n = 0, k = 0;

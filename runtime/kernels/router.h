@@ -22,13 +22,17 @@ enum class Gate : uint8_t {
 };
 
 /// Choice of experts. logits [T,E]; probabilities [T,E] (softmax or sigmoid) kept for backward;
-/// experts [T,K] by falling selection score, equal scores lower index first; weights [T,K].
+/// experts [T,K] by falling selection score (the logit; the score + bias for sigmoid_bias), equal
+/// ones lower index first; weights [T,K]. Renormalised softmax weights are a softmax over the
+/// chosen logits, finite however unlikely the chosen are.
 /// @param bias [E] for sigmoid_bias, else empty: added for the choice only.
 /// @throws InvalidArgument if K > E or shapes differ.
 void route(Stream& s, Gate gate, View<const Real> logits, View<const Real> bias,
            View<Real> probabilities, View<int32_t> experts, View<Real> weights);
 
-/// The same weights for experts that are given (replayed or forced routing).
+/// The same weights for experts that are given (replayed or forced routing); an entry
+/// -1 - expert counts as that expert, here and in route_backward.
+/// @throws InvalidArgument for an unknown expert.
 void route_given(Stream& s, Gate gate, View<const Real> logits, View<const int32_t> experts,
                  View<Real> probabilities, View<Real> weights);
 
@@ -55,8 +59,9 @@ void router_jitter(Stream& s, Real amount, uint64_t seed, uint64_t stream, int64
 void count_experts(Stream& s, View<const int32_t> experts, std::span<int64_t> counts);
 
 /// Marks every choice beyond `capacity` of its expert as dropped: experts[t,k] becomes
-/// -1 - expert. Choices are taken in token order, inside a token by k, so that micro-batches and
-/// ranks that hold consecutive tokens drop what one process would drop.
+/// -1 - expert. Entries that are already dropped stay. Choices are taken in token order, inside a
+/// token by k, so that micro-batches and ranks that hold consecutive tokens drop what one process
+/// would drop.
 /// @param taken [E] choices that earlier tokens of the step took; raised by those kept here.
 /// @return how many were dropped.
 int64_t drop_over_capacity(Stream& s, int64_t capacity, std::span<int64_t> taken,

@@ -5,6 +5,14 @@
 namespace hecate::kernels::cpu::HECATE_ISA_NS {
 namespace {
 
+#ifdef HECATE_REAL_DOUBLE
+using Bits = uint64_t;
+constexpr Bits kExponent = 0x7ff0000000000000u;
+#else
+using Bits = uint32_t;
+constexpr Bits kExponent = 0x7f800000u;
+#endif
+
 constexpr Real kGeluScale = Real(0.7978845608028654);  // sqrt(2 / pi)
 constexpr Real kGeluCubic = Real(0.044715);
 constexpr Real kInverseRoot2 = Real(0.7071067811865476);
@@ -29,11 +37,12 @@ inline Real gelu_slope(Real x) {
          x * kInverseRoot2Pi * vexp(Real(-0.5) * x * x);
 }
 
+// Written so that NaN stays NaN.
 inline Real squared_relu_of(Real x) {
-  return x > 0 ? x * x : Real(0);
+  return x < 0 ? Real(0) : x * x;
 }
 inline Real squared_relu_slope(Real x) {
-  return x > 0 ? Real(2) * x : Real(0);
+  return x < 0 ? Real(0) : Real(2) * x;
 }
 inline Real silu_of(Real x) {
   return x * vsigmoid(x);
@@ -126,6 +135,15 @@ double sum_of_squares(int64_t n, const Real* x) {
   return sum;
 }
 
+// An all-ones exponent carries into the sign bit.
+bool all_finite(int64_t n, const Real* x) {
+  Bits carried = 0;
+#pragma omp simd reduction(| : carried)
+  for (int64_t i = 0; i < n; ++i)
+    carried |= (__builtin_bit_cast(Bits, x[i]) & kExponent) + (kExponent & (~kExponent + 1));
+  return carried >> (8 * sizeof(Bits) - 1) == 0;
+}
+
 Real dot(int64_t n, const Real* a, const Real* b) {
   Real sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -147,6 +165,13 @@ Real exp_shifted(int64_t n, Real shift, Real* x) {
     x[i] = vexp(x[i] - shift);
     sum += x[i];
   }
+  return sum;
+}
+
+Real sum_of_exp(int64_t n, Real shift, const Real* x) {
+  Real sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += vexp(x[i] - shift);
   return sum;
 }
 
@@ -173,12 +198,11 @@ void dropout(int64_t n, Real rate, uint64_t seed, uint64_t stream, uint64_t firs
 }
 
 void adamw(int64_t n, const AdamWConstants& c, Real* p, const Real* g, Real* m, Real* v) {
-  const Real rest1 = Real(1) - c.beta1, rest2 = Real(1) - c.beta2;
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const Real gradient = g[i] * c.gradient_scale;
-    const Real first = c.beta1 * m[i] + rest1 * gradient;
-    const Real second = c.beta2 * v[i] + rest2 * gradient * gradient;
+    const Real first = c.beta1 * m[i] + c.rest1 * gradient;
+    const Real second = c.beta2 * v[i] + c.rest2 * gradient * gradient;
     m[i] = first;
     v[i] = second;
     const Real root = vsqrt(second) * c.root_correction + c.eps;

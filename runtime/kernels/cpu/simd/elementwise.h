@@ -4,6 +4,16 @@
 #include "runtime/base/real.h"
 #include "runtime/kernels/activation.h"
 
+namespace hecate::kernels::cpu {
+
+/// One AdamW step in the form p = keep p - step_size m / (sqrt(v) root_correction + eps).
+struct AdamWConstants {
+  Real gradient_scale, beta1, rest1, beta2, rest2;  ///< rest = 1 - beta, rounded once from f64
+  Real step_size, root_correction, eps, keep;
+};
+
+}  // namespace hecate::kernels::cpu
+
 /// Row kernels on plain arrays of n elements, one copy per instruction set.
 #define HECATE_DECLARE_ELEMENTWISE(isa)                                                            \
   namespace hecate::kernels::cpu::isa {                                                            \
@@ -17,16 +27,15 @@
   void scale(int64_t n, Real alpha, Real* x);                                                      \
   void scale_to(int64_t n, Real alpha, const Real* x, Real* y);                                    \
   double sum_of_squares(int64_t n, const Real* x);                                                 \
+  bool all_finite(int64_t n, const Real* x);                                                       \
   Real dot(int64_t n, const Real* a, const Real* b);                                               \
   Real maximum(int64_t n, const Real* x);                                                          \
   /* x = exp(x - shift); returns the sum. */                                                       \
   Real exp_shifted(int64_t n, Real shift, Real* x);                                                \
+  Real sum_of_exp(int64_t n, Real shift, const Real* x);                                           \
   void sigmoid(int64_t n, const Real* x, Real* y);                                                 \
   void dropout(int64_t n, Real rate, uint64_t seed, uint64_t stream, uint64_t first,               \
                const Real* x, Real* y);                                                            \
-  struct AdamWConstants {                                                                          \
-    Real gradient_scale, beta1, beta2, step_size, root_correction, eps, keep;                      \
-  };                                                                                               \
   void adamw(int64_t n, const AdamWConstants& c, Real* p, const Real* g, Real* m, Real* v);        \
   }
 HECATE_DECLARE_ELEMENTWISE(baseline)
