@@ -1,8 +1,10 @@
 #include <iostream>
 #include <memory>
+#include <sstream>
 
 #include "launcher/commands/commands.h"
 #include "launcher/commands/settings_options.h"
+#include "models/summary.h"
 
 namespace hecate::launcher {
 namespace {
@@ -12,6 +14,20 @@ struct Options {
   bool explain = false;
   bool keys = false;
 };
+
+// What the model costs, as comments, so that the output stays a configuration file.
+void print_cost(const RunConfig& config) {
+  if (config.model.vocabulary == 0) {
+    std::cout << "\n# set model.vocabulary to see parameters, flops and memory\n";
+    return;
+  }
+  const models::BatchShape batch{.sequences = config.train.micro_batch,
+                                 .sequence = config.model.sequence};
+  std::istringstream text(
+      models::to_text(config.model, models::summarize(config.model, config.router, batch), batch));
+  std::cout << "\n";
+  for (std::string line; std::getline(text, line);) std::cout << "# " << line << "\n";
+}
 
 int run(const Options& options) {
   RunConfig config;
@@ -25,6 +41,7 @@ int run(const Options& options) {
     config = load_run_config(options.settings.settings(), partial ? std::vector<std::string>{"data"}
                                                                   : std::vector<std::string>{});
     std::cout << config::to_toml(config);
+    print_cost(config);
   }
   return 0;
 }

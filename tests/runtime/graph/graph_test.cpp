@@ -115,7 +115,7 @@ TEST_F(ExecutorTest, RandomGraphsNeverMixBuffers) {
     bool failed = false;
     for (int i = 0; i < 60; ++i) {
       const int64_t size = 1 + static_cast<int64_t>(random() % 64);
-      const BufferId out = graph.add_buffer("b" + std::to_string(i), DType::i32, size);
+      const BufferId out = graph.add_buffer(concat("b", i), DType::i32, size);
       std::vector<BufferId> reads;
       for (int r = 0; r < 2 && !written.empty(); ++r)
         reads.push_back(
