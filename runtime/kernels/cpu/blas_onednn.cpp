@@ -5,10 +5,22 @@
 
 #include "runtime/base/error.h"
 #include "runtime/kernels/cpu/blas.h"
+#include "runtime/kernels/cpu/isa.h"
 
 extern "C" void omp_set_num_threads(int);
 
 namespace hecate::kernels::cpu {
+namespace {
+
+// oneDNN follows HECATE_ISA and no more, so that equal runs give equal bits on newer machines. It
+// refuses once it has been used, which only this file does.
+bool limit_isa() {
+  constexpr dnnl_cpu_isa_t kIsas[] = {dnnl_cpu_isa_sse41, dnnl_cpu_isa_avx2,
+                                      dnnl_cpu_isa_avx512_core};
+  return dnnl_set_max_cpu_isa(kIsas[static_cast<size_t>(active_isa())]) == dnnl_success;
+}
+
+}  // namespace
 
 void serial_gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, Real alpha,
                  const Real* a, int64_t lda, const Real* b, int64_t ldb, Real beta, Real* c,
@@ -20,6 +32,8 @@ void serial_gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64
         c[i * ldc + j] = beta == Real{0} ? Real{0} : beta * c[i * ldc + j];
     return;
   }
+  static const bool limited = limit_isa();
+  static_cast<void>(limited);
   // oneDNN's OpenMP team is a property of the calling thread: one thread, set once per thread.
   thread_local const bool single = (omp_set_num_threads(1), true);
   static_cast<void>(single);

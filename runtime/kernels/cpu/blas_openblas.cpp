@@ -14,9 +14,11 @@ void serial_gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64
   static const bool single = (openblas_set_num_threads(1), true);
   static_cast<void>(single);
   const auto integer = [](int64_t value) { return static_cast<blasint>(value); };
-  if (beta == Real{0})
+  // OpenBLAS leaves c alone where k = 0, and beta = 0 must not read it.
+  if (beta == Real{0} || k == 0)
     for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = 0;
+      for (int64_t j = 0; j < n; ++j)
+        c[i * ldc + j] = beta == Real{0} ? Real{0} : beta * c[i * ldc + j];
   if (k == 0) return;
   cblas_dgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
               transpose_b ? CblasTrans : CblasNoTrans, integer(m), integer(n), integer(k), alpha, a,
