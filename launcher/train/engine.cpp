@@ -178,7 +178,8 @@ EvaluationResult Engine::evaluate(const data::Validation& validation, uint64_t w
   result.targets = state_.statistics.valid_tokens;
   result.loss =
       state_.statistics.loss_sum / static_cast<double>(std::max<int64_t>(1, result.targets));
-  if (validation.bytes() > 0 && validation.targets() > 0)
+  // Masked models predict a sample of the tokens: no code length of the text.
+  if (validation.bytes() > 0 && options_.model.objective == "causal")
     result.bits_per_byte = result.loss / std::numbers::ln2 *
                            static_cast<double>(validation.targets()) /
                            static_cast<double>(validation.bytes());

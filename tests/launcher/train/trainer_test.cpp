@@ -1,0 +1,207 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include "launcher/checkpoint/directory.h"
+#include "launcher/train/setup.h"
+#include "launcher/train/trainer.h"
+#include "models/summary.h"
+#include "tests/launcher/train/tiny_run.h"
+
+namespace hecate::launcher {
+namespace {
+
+using testing::HasSubstr;
+
+class TrainerTest : public testing::Test {
+ protected:
+  TinyRun run_;
+};
+
+TEST_F(TrainerTest, LossFalls) {
+  const auto losses = run_.train("a", {"train.steps=60"});
+  ASSERT_EQ(losses.size(), 60u);
+  EXPECT_LT(std::stod(losses.back()), 0.6 * std::stod(losses.front()));
+}
+
+TEST_F(TrainerTest, TwoRunsAreBitIdentical) {
+  EXPECT_EQ(run_.train("a", {}), run_.train("b", {}));
+}
+
+TEST_F(TrainerTest, AnotherSeedGivesAnotherRun) {
+  EXPECT_NE(run_.train("a", {}), run_.train("b", {"seed=7"}));
+}
+
+// Every variant whose state a checkpoint could miss.
+class ResumeTest : public TrainerTest,
+                   public testing::WithParamInterface<std::vector<std::string>> {};
+
+TEST_P(ResumeTest, IsBitIdenticalToTheRunThatNeverStopped) {
+  const auto whole = run_.train("whole", GetParam());
+  for (const int stop : {1, 5, 11}) {
+    const std::string name = "part" + std::to_string(stop);
+    auto first = GetParam();
+    // The schedule is that of the whole run: only the checkpoint's place differs.
+    first.push_back("checkpoint.every=" + std::to_string(stop));
+    first.push_back("checkpoint.keep=20");
+    run_.train(name, first);
+    const auto checkpoints = run_.root() / name / "checkpoints";
+    checkpoint::remove_after(checkpoints, stop);
+    EXPECT_EQ(run_.train(name, GetParam(), true), whole) << "stopped after " << stop;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Variants, ResumeTest,
+    testing::Values(
+        std::vector<std::string>{},
+        std::vector<std::string>{"train.micro_batch=2", "model.dropout=0.1", "router.jitter=0.05"},
+        std::vector<std::string>{"model.gate=sigmoid_bias", "router.z_loss=0.01"},
+        std::vector<std::string>{"data.sampler=rs2", "data.rs2_share=0.2", "model.recompute=all"},
+        std::vector<std::string>{"model.objective=masked", "router.capacity_factor=0.8"}));
+
+TEST_F(TrainerTest, MicroBatchesTrainTheSame) {
+  const auto whole = run_.train("a", {}), parts = run_.train("b", {"train.micro_batch=1"});
+  ASSERT_EQ(whole.size(), parts.size());
+  for (size_t i = 0; i < whole.size(); ++i)
+    EXPECT_NEAR(std::stod(whole[i]), std::stod(parts[i]), 1e-4) << i;
+}
+
+TEST_F(TrainerTest, StepsAllocateNothingAfterWarmUp) {
+  const RunConfig config = run_.config({"train.micro_batch=2"});
+  Engine engine(engine_options(config));
+  const data::Loader loader(config.data, 1, config.model.vocabulary, config.model.sequence);
+  const auto step = [&](int64_t i) {
+    engine.load(loader, static_cast<uint64_t>(4 * i));
+    return engine.train_step(i, 1e-3, std::numeric_limits<double>::infinity());
+  };
+  for (int64_t i = 0; i < 3; ++i) step(i);
+  const int64_t allocations = engine.allocations();
+  for (int64_t i = 3; i < 12; ++i) EXPECT_TRUE(step(i).updated);
+  EXPECT_EQ(engine.allocations(), allocations);
+}
+
+TEST_F(TrainerTest, PeakBytesAreWhatTheSummaryPredicts) {
+  for (const char* recompute : {"model.recompute=none", "model.recompute=all"}) {
+    const RunConfig config =
+        run_.config({recompute, "model.d_model=64", "model.sequence=64", "model.layers=3"});
+    Engine engine(engine_options(config));
+    const data::Loader loader(config.data, 1, config.model.vocabulary, config.model.sequence);
+    for (int64_t i = 0; i < 2; ++i) {
+      engine.load(loader, static_cast<uint64_t>(4 * i));
+      engine.train_step(i, 1e-3, std::numeric_limits<double>::infinity());
+    }
+    const auto predicted = static_cast<double>(total(
+        models::summarize(config.model, config.router, {.sequences = 4, .sequence = 64}).bytes));
+    EXPECT_NEAR(static_cast<double>(engine.ledger().peak_total()), predicted, 0.1 * predicted)
+        << recompute;
+  }
+}
+
+TEST_F(TrainerTest, RecomputeSavesActivationMemory) {
+  const auto bytes = [&](const char* recompute) {
+    const RunConfig config = run_.config({recompute, "model.layers=6"});
+    return models::summarize(config.model, config.router, {.sequences = 4, .sequence = 16})
+        .bytes[static_cast<size_t>(MemoryCategory::activations)];
+  };
+  EXPECT_LT(bytes("model.recompute=all"), bytes("model.recompute=none") / 2);
+}
+
+TEST_F(TrainerTest, BudgetTooSmallIsRefusedBeforeTraining) {
+  try {
+    run_.train("a", {"device.memory_gib=0.0001"});
+    FAIL();
+  } catch (const DeviceError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("budget"));
+    EXPECT_THAT(error.what(), HasSubstr("parameters"));
+  }
+}
+
+TEST_F(TrainerTest, DivergenceStopsAndNamesStepAndTensor) {
+  try {
+    run_.train("a", {"schedule.rate=1e30", "schedule.warmup=0", "checkpoint.every=1"});
+    FAIL();
+  } catch (const NumericError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("step "));
+    EXPECT_THAT(error.what(), HasSubstr("not finite"));
+    EXPECT_THAT(error.what(), HasSubstr("checkpoints/step-0000"));
+  }
+  EXPECT_TRUE(checkpoint::find_latest(run_.root() / "a" / "checkpoints").checkpoint);
+}
+
+TEST_F(TrainerTest, SkippedSpikesDoNotEndTheRun) {
+  // Nearly every loss is above 0.9999 times its own mean while the rate is 0.
+  const auto losses = run_.train("a", {"train.on_spike=skip", "train.spike_factor=1.01",
+                                       "train.spike_window=2", "train.steps=20"});
+  EXPECT_EQ(losses.size(), 20u);
+}
+
+TEST_F(TrainerTest, RollBackGoesToTheCheckpointAndOn) {
+  const auto losses =
+      run_.train("a", {"train.on_spike=rollback", "train.spike_factor=1.01", "train.spike_window=2",
+                       "train.steps=20", "checkpoint.every=2"});
+  EXPECT_EQ(losses.size(), 20u);
+}
+
+TEST_F(TrainerTest, SignalSavesAndResumeGoesOnExactly) {
+  const std::vector<std::string> long_run = {"train.steps=300"};
+  const RunConfig config = run_.config(long_run);
+  const RunDirectory directory = RunDirectory::create(run_.root() / "a", config::to_toml(config));
+  std::thread killer([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    kill(getpid(), SIGTERM);
+  });
+  TrainSummary summary;
+  {
+    Trainer trainer(config, directory, false);
+    summary = trainer.run();
+  }
+  killer.join();
+  ASSERT_TRUE(summary.interrupted);
+  const auto latest = checkpoint::find_latest(directory.checkpoints());
+  ASSERT_TRUE(latest.checkpoint);
+  EXPECT_EQ(latest.checkpoint->step, summary.step);
+  EXPECT_EQ(run_.train("a", long_run, true), run_.train("whole", long_run));
+}
+
+TEST_F(TrainerTest, ADamagedNewestCheckpointIsSkipped) {
+  const auto whole = run_.train("a", {"checkpoint.every=4", "checkpoint.keep=5"});
+  const auto newest = run_.root() / "a" / "checkpoints" / "step-00000012";
+  for (const auto& file : std::filesystem::directory_iterator(newest))
+    if (file.path().extension() == ".safetensors")
+      std::filesystem::resize_file(file.path(), file.file_size() / 2);
+  EXPECT_EQ(run_.train("a", {}, true), whole);
+}
+
+TEST_F(TrainerTest, ResumingOnOtherDataIsRefused) {
+  run_.train("a", {});
+  const RunConfig other = run_.config({"data.sampler=rs2"});
+  EXPECT_THROW(Trainer(other, RunDirectory::open(run_.root() / "a"), true), InvalidArgument);
+}
+
+TEST_F(TrainerTest, ResumingAnotherShapeNamesTheTensor) {
+  run_.train("a", {});
+  try {
+    run_.train("a", {"model.expert_hidden=16"}, true);
+    FAIL();
+  } catch (const InvalidArgument& error) {
+    EXPECT_THAT(error.what(), HasSubstr("layers.0.ffn.experts.0"));
+  }
+}
+
+TEST_F(TrainerTest, VocabularySmallerThanTheDatasNamesBoth) {
+  try {
+    run_.config({"model.vocabulary=100"});
+    FAIL();
+  } catch (const InvalidArgument& error) {
+    EXPECT_THAT(error.what(), HasSubstr("100"));
+    EXPECT_THAT(error.what(), HasSubstr("257"));
+  }
+}
+
+}  // namespace
+}  // namespace hecate::launcher
