@@ -15,7 +15,7 @@ namespace {
 std::string place(const CLI::App& app) {
   std::string name;
   for (const CLI::App* each = &app; each->get_parent() != nullptr; each = each->get_parent())
-    name = each->get_name() + (name.empty() ? "" : " ") + name;
+    name.insert(0, each->get_name() + (name.empty() ? "" : " "));
   return name.empty() ? "" : name + ": ";
 }
 

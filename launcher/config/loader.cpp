@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "launcher/config/config.h"
 #include "runtime/base/error.h"
@@ -15,7 +17,7 @@ constexpr int64_t kExactDouble = int64_t{1} << 53;
 
 std::string expectation(const Field& field) {
   const std::string limits = limits_text(field), type = type_name(field);
-  const std::string text = (type[0] == 'i' ? "an " : "a ") + type;
+  std::string text = (type[0] == 'i' ? "an " : "a ") + type;
   if (limits.empty()) return text;
   return field.limits.choices.empty() ? text + ", " + limits : limits;
 }
@@ -179,22 +181,31 @@ void Loader::unknown_key(const Table& table, const std::string& path, const std:
       concat(value.where.text(), ": ", path, key, " is an unknown key", expected));
 }
 
-// Cross-field messages name keys; the first one that was set anywhere says where.
-std::optional<Location> Loader::location_in(const std::string& message) const {
-  const auto part_of_name = [&](size_t at) {
+// Where `path` stands in the message as a name of its own; npos: nowhere.
+size_t find_name(const std::string& message, const std::string& path) {
+  const auto in_name = [&](size_t at) {
     return at < message.size() &&
            (std::isalnum(static_cast<unsigned char>(message[at])) || message[at] == '_');
   };
-  size_t first = std::string::npos;
+  for (size_t at = message.find(path); at != std::string::npos; at = message.find(path, at + 1)) {
+    const size_t end = at + path.size();
+    const bool begins = at == 0 || (!in_name(at - 1) && message[at - 1] != '.');
+    const bool goes_on = in_name(end) || (message.compare(end, 1, ".") == 0 && in_name(end + 1));
+    if (begins && !goes_on) return at;
+  }
+  return std::string::npos;
+}
+
+// Cross-field messages name keys; the first one that was set anywhere says where. A name without a
+// dot may be a word of the sentence, so it counts only where no dotted one does.
+std::optional<Location> Loader::location_in(const std::string& message) const {
   const Location* found = nullptr;
+  std::pair<bool, size_t> best(true, std::string::npos);
   for (const auto& [path, where] : origins_) {
-    const size_t at = message.find(path);
-    if (at == std::string::npos || at >= first || part_of_name(at + path.size()) ||
-        (at > 0 && (part_of_name(at - 1) || message[at - 1] == '.')))
-      continue;
-    if (message.compare(at + path.size(), 1, ".") == 0 && part_of_name(at + path.size() + 1))
-      continue;
-    first = at;
+    const std::pair<bool, size_t> place(path.find('.') == std::string::npos,
+                                        find_name(message, path));
+    if (place.second == std::string::npos || place >= best) continue;
+    best = place;
     found = &where;
   }
   return found == nullptr ? std::nullopt : std::optional(*found);

@@ -115,13 +115,15 @@ TEST(MessageTest, TextThatIsNotTomlNamesLineAndColumn) {
 
 TEST(MessageTest, CrossFieldErrorsPointAtTheFirstKeyThatWasSet) {
   EXPECT_EQ(error_in("seed = 1\n[engine]\nthreads = 20"),
-            "run.toml:3: loop.steps = 10 is below engine.threads = 20");
+            "run.toml:3: the seed aside, loop.steps = 10 is below engine.threads = 20");
   EXPECT_EQ(error_in("seed = 1\n[engine]\nthreads = 20", {"loop.steps=12"}),
-            "--set loop.steps=12: loop.steps = 12 is below engine.threads = 20");
+            "--set loop.steps=12: the seed aside, loop.steps = 12 is below engine.threads = 20");
   EXPECT_EQ(error_in("engine.pace = 0", {"engine=paced"}),
             "--set engine=paced: engine.kind = paced needs engine.pace above 0");
   EXPECT_EQ(error_in("\n[[sources]]\nweight = 13"),
             "run.toml:2: sources: weight 13 brings bad luck");
+  EXPECT_EQ(error_in("[engine]\npace = 1\n[loop]\nsteps = 3", {"seed=13"}),
+            "--set seed=13: a seed of 13 frightens the loop");
 }
 
 TEST(MessageTest, MissingFileIsNamed) {
