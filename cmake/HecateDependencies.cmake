@@ -28,6 +28,10 @@ if(HECATE_BUILD_TESTS)
   find_package(GTest 1.12 REQUIRED)
 endif()
 
+if(HECATE_BUILD_BENCHMARKS)
+  find_package(benchmark 1.7 QUIET)  # micro-benchmarks are left out without it
+endif()
+
 function(hecate_feature_state name)
   if(NOT HECATE_WITH_${name} IN_LIST HECATE_FEATURE_STATES)
     message(FATAL_ERROR "HECATE_WITH_${name} is '${HECATE_WITH_${name}}': expected AUTO, ON or OFF")
