@@ -9,6 +9,9 @@ namespace {
 constexpr int64_t kPartGrain = 256;
 // What one message costs a rank besides its bytes.
 constexpr double kMessageSeconds = 3e-6;
+// A chain through n nodes needs n times this many segments on the busiest link to be worth its
+// depth.
+constexpr double kChainSegments = 2;
 
 }  // namespace
 
@@ -173,15 +176,16 @@ void SparsePlanner::plan_tree(int chunk) {
   }
 }
 
-// The vertex that should send next: the shallowest one whose link has room below the level that
-// the busiest link has anyway, else the least loaded.
+// The vertex that should send next: one whose link has room below the level that the busiest link
+// has anyway, else the least loaded. Of those with room the shallowest, or for a chain the deepest.
 int SparsePlanner::parent_for(std::span<const Vertex> tree, std::span<const double> loads,
-                              double cost, double level) const {
+                              double cost, double level, bool chain) const {
   int best = 0;
   auto key = [&](const Vertex& vertex) {
     const double load = loads[at(vertex.id)] + cost;
     const bool fits = load <= level;
-    return std::pair<double, double>(fits ? vertex.depth : 1e6 + load, load);
+    const int depth = chain ? -vertex.depth : vertex.depth;
+    return std::pair<double, double>(fits ? depth : 1e6 + load, load);
   };
   auto best_key = key(tree[0]);
   for (size_t i = 1; i < tree.size(); ++i) {
@@ -202,20 +206,27 @@ void SparsePlanner::gather_part(int chunk, int number) {
   std::vector<int> entry(at(count), owner), depth(at(count), 0);
   targets_.clear();
   for (int i = 0; i + 1 < count; ++i) {
-    targets_.push_back((i + number) % (count - 1));
+    targets_.push_back(i);
     const auto members = chunk_.members[at(i)];
     entry[at(i)] = members[at(number + chunk) % members.size()];
   }
-  // The link with most room is reached first: it can relay.
-  std::stable_sort(targets_.begin(), targets_.end(), [&](int a, int b) {
-    return node_load_[at(chunk_.nodes[at(a)])] < node_load_[at(chunk_.nodes[at(b)])];
-  });
+  // While there is much to send, round the nodes in a chain: then every link carries one stream
+  // each way, and streams that share a link lose more than a few more hops cost. Else in few hops,
+  // beginning with the link with most room, which can relay.
+  const bool chain = level_ >= kChainSegments * count * static_cast<double>(request_.segment_bytes);
+  if (!chain) {
+    std::rotate(targets_.begin(), targets_.begin() + number % std::max(1, count - 1),
+                targets_.end());
+    std::stable_sort(targets_.begin(), targets_.end(), [&](int a, int b) {
+      return node_load_[at(chunk_.nodes[at(a)])] < node_load_[at(chunk_.nodes[at(b)])];
+    });
+  }
   tree_.assign(1, {.id = node(owner), .depth = 0});
   std::vector<int> entry_of_vertex{owner};
   for (size_t t = 0; t < targets_.size(); ++t) {
     const int target = targets_[t];
     // The owner's first send is in node_load_ already: it cannot be avoided.
-    const int parent = t == 0 ? 0 : parent_for(tree_, node_load_, bytes, level_);
+    const int parent = t == 0 ? 0 : parent_for(tree_, node_load_, bytes, level_, chain);
     const Vertex& from = tree_[at(parent)];
     if (t > 0) node_load_[at(from.id)] += bytes;
     depth[at(target)] = from.depth + 1;
@@ -227,7 +238,7 @@ void SparsePlanner::gather_part(int chunk, int number) {
     inner_.assign(1, {.id = entry[at(i)], .depth = depth[at(i)]});
     for (int member : chunk_.members[at(i)]) {
       if (member == entry[at(i)]) continue;
-      const Vertex from = inner_[at(parent_for(inner_, rank_load_, bytes, inside_level_))];
+      const Vertex from = inner_[at(parent_for(inner_, rank_load_, bytes, inside_level_, false))];
       rank_load_[at(from.id)] += bytes;
       emit(from.id, member, false, from.depth + 1);
       inner_.push_back({.id = member, .depth = from.depth + 1});

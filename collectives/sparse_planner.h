@@ -35,7 +35,7 @@ class SparsePlanner {
   void reduce_inside(int node_index, int leader);
   int parts_of(int chunk) const;
   int parent_for(std::span<const Vertex> tree, std::span<const double> loads, double cost,
-                 double level) const;
+                 double level, bool chain) const;
   void model(SparseSchedule& schedule) const;
 
   int node(int rank) const { return node_of_[static_cast<size_t>(rank)]; }

@@ -17,11 +17,10 @@ constexpr uint32_t kSequences = 127;
 constexpr int64_t kSequenceWindow = 100;
 constexpr int32_t kReceiveWindow = 64;
 constexpr int32_t kSendWindow = 64;
-// Segments of bulk per peer that the transport holds at a time: enough to keep a link busy.
-constexpr int64_t kBulkSegments = 3;
-// The same while an urgent operation is sending. Never zero: the urgent one's peer may be waiting
-// for our bulk before it answers.
-constexpr int64_t kBulkSegmentsBesideUrgent = 1;
+// Bulk on its way at a time: to all other nodes together (they share one link), and to each rank of
+// this node. Enough to keep a link busy, little enough to be overtaken.
+constexpr int64_t kBulkBetween = 640 << 10;
+constexpr int64_t kBulkInside = 1 << 20;
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -222,34 +221,46 @@ bool Engine::post_receives(Operation& op) {
   return moved;
 }
 
+bool Engine::crosses(const Operation& op, const Step& step) const {
+  const auto nodes = transport_->nodes();
+  return nodes[static_cast<size_t>(world_rank(op, step.peer))] !=
+         nodes[static_cast<size_t>(transport_->rank())];
+}
+
+void Engine::count_bytes(Operation& op, const Step& step, int64_t bytes) {
+  op.peer_bytes[static_cast<size_t>(step.peer)] += bytes;
+  if (urgency(op.request.lane) > 0 && crosses(op, step)) bulk_between_ += bytes;
+}
+
 void Engine::post_send(Operation& op, int32_t number) {
   const Step& step = op.program.steps[static_cast<size_t>(number)];
   op.posted[static_cast<size_t>(number)] = 1;
   ++op.sends_in_flight;
-  op.peer_bytes[static_cast<size_t>(step.peer)] += step.bytes;
+  count_bytes(op, step, step.bytes);
   transport_->send(world_rank(op, step.peer), key_of(op, step), resolve(op, step.output),
-                   step.bytes, {.operation = op.id, .step = number});
+                   step.bytes, urgency(op.request.lane) > 0, {.operation = op.id, .step = number});
+}
+
+bool Engine::may_send(const Operation& op, const Step& step, bool urgent_sends) const {
+  if (op.sends_in_flight >= kSendWindow) return false;
+  if (urgency(op.request.lane) == 0) return true;
+  if (crosses(op, step)) {
+    return bulk_between_ == 0 || (!urgent_sends && bulk_between_ + step.bytes <= kBulkBetween);
+  }
+  const int64_t queued = op.peer_bytes[static_cast<size_t>(step.peer)];
+  return queued == 0 || queued + step.bytes <= kBulkInside;
 }
 
 bool Engine::post_sends(Operation& op, bool urgent_sends) {
   if (op.ready_sends.empty()) return false;
-  const bool bulk = urgency(op.request.lane) > 0;
-  const int64_t segments = bulk && urgent_sends ? kBulkSegmentsBesideUrgent : kBulkSegments;
-  const int64_t limit = segments * options_.segment_bytes;
   std::vector<int32_t> held;
   bool moved = false;
   while (!op.ready_sends.empty() && held.size() < static_cast<size_t>(kSendWindow)) {
     const int32_t number = pop_smallest(op.ready_sends);
-    const Step& step = op.program.steps[static_cast<size_t>(number)];
-    while (op.next_send < op.sends.size() &&
-           op.posted[static_cast<size_t>(op.sends[op.next_send])] != 0)
-      ++op.next_send;
-    // The first send in program order always goes: see Program about deadlock.
+    // The first one that is not over always goes: see Program about deadlock.
+    while (op.over[static_cast<size_t>(op.sends[op.next_send])] != 0) ++op.next_send;
     const bool first = op.sends[op.next_send] == number;
-    const int64_t queued = op.peer_bytes[static_cast<size_t>(step.peer)];
-    const bool fits =
-        op.sends_in_flight < kSendWindow && (queued == 0 || queued + step.bytes <= limit);
-    if (first || fits) {
+    if (first || may_send(op, op.program.steps[static_cast<size_t>(number)], urgent_sends)) {
       post_send(op, number);
       moved = true;
     } else {
@@ -302,7 +313,7 @@ bool Engine::handle_completions() {
     }
     if (step.kind == StepKind::send) {
       --op->sends_in_flight;
-      op->peer_bytes[static_cast<size_t>(step.peer)] -= step.bytes;
+      count_bytes(*op, step, -step.bytes);
     } else {
       --op->receives_in_flight;
     }
@@ -358,6 +369,11 @@ void Engine::finish(Operation& op, std::exception_ptr error) {
     broken_.insert(op.request.context);
     // Its slots are given up, not reused.
     transport_->cancel(op.id);
+    for (size_t i = 0; i < op.program.steps.size(); ++i) {
+      const Step& step = op.program.steps[i];
+      if (step.kind == StepKind::send && op.posted[i] != 0 && op.over[i] == 0)
+        count_bytes(op, step, -step.bytes);
+    }
   }
   flight_.update(op.flight_ticket, error ? OperationState::failed : OperationState::done, now_ns());
   op.work->finish(std::move(error));

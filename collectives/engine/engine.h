@@ -64,6 +64,9 @@ class Engine {
   bool post_receives(Operation& operation);
   bool post_sends(Operation& operation, bool urgent_sends);
   void post_send(Operation& operation, int32_t step);
+  bool may_send(const Operation& operation, const Step& step, bool urgent_sends) const;
+  bool crosses(const Operation& operation, const Step& step) const;
+  void count_bytes(Operation& operation, const Step& step, int64_t bytes);
   bool run_reduction(Operation& operation);
   bool handle_completions();
   bool finish_stage(Operation& operation);
@@ -100,6 +103,7 @@ class Engine {
   std::vector<std::unique_ptr<Operation>> graveyard_;
   std::set<uint32_t> broken_;  // contexts with a failed operation
   std::vector<Completion> completions_;
+  int64_t bulk_between_ = 0;  // bytes of bulk on their way to other nodes
 };
 
 /// How urgent a lane is; smaller goes first.

@@ -83,7 +83,8 @@ class Operation {
   std::vector<uint8_t> posted, over;                 // per step
   std::vector<int32_t> sends, receives;              // in program order
   std::vector<int32_t> ready_sends, ready_reduces;   // min-heaps
-  size_t next_send = 0, next_receive = 0;            // first not posted
+  size_t next_send = 0;                              // first that is not over
+  size_t next_receive = 0;                           // first not posted
   int32_t remaining = 0, sends_in_flight = 0, receives_in_flight = 0;
   std::vector<int64_t> peer_bytes;  // per peer: bytes being sent
   std::vector<std::byte*> slot_memory;

@@ -36,7 +36,10 @@ class Transport {
 
   /// Memory stays valid until the completion is reported. A receive of another length than what
   /// was sent fails on at least the receiver.
-  virtual void send(int peer, MessageKey key, const void* data, int64_t bytes, Ticket ticket) = 0;
+  /// @param bulk report completion only when the peer has the message, so that the sender can
+  ///   limit what is on its way.
+  virtual void send(int peer, MessageKey key, const void* data, int64_t bytes, bool bulk,
+                    Ticket ticket) = 0;
   virtual void receive(int peer, MessageKey key, void* data, int64_t bytes, Ticket ticket) = 0;
   /// Appends what has completed since the last call.
   virtual void poll(std::vector<Completion>& completions) = 0;

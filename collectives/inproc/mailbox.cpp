@@ -63,7 +63,7 @@ void Mailbox::cancel(int rank, uint64_t operation) {
 }
 
 void MailboxTransport::send(int peer, MessageKey key, const void* data, int64_t bytes,
-                            Ticket ticket) {
+                            bool /*bulk*/, Ticket ticket) {
   mailbox_->send(
       rank_, peer, key,
       {.data = static_cast<std::byte*>(const_cast<void*>(data)), .bytes = bytes, .ticket = ticket});

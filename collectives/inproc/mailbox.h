@@ -49,7 +49,8 @@ class MailboxTransport final : public Transport {
   int rank() const override { return rank_; }
   int size() const override { return mailbox_->ranks(); }
   std::span<const int> nodes() const override { return nodes_; }
-  void send(int peer, MessageKey key, const void* data, int64_t bytes, Ticket ticket) override;
+  void send(int peer, MessageKey key, const void* data, int64_t bytes, bool bulk,
+            Ticket ticket) override;
   void receive(int peer, MessageKey key, void* data, int64_t bytes, Ticket ticket) override;
   void poll(std::vector<Completion>& completions) override {
     mailbox_->take_completions(rank_, completions);

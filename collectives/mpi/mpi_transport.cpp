@@ -75,10 +75,15 @@ void MpiTransport::add(const Entry& entry, MPI_Request request, int status) {
   entries_.push_back(entry);
 }
 
-void MpiTransport::send(int peer, MessageKey key, const void* data, int64_t bytes, Ticket ticket) {
+void MpiTransport::send(int peer, MessageKey key, const void* data, int64_t bytes, bool bulk,
+                        Ticket ticket) {
   MPI_Request request = MPI_REQUEST_NULL;
   const int count = checked_bytes(bytes);
-  const int status = MPI_Isend(data, count, MPI_BYTE, peer, tag_of(key), communicator_, &request);
+  // A standard send of a segment completes while the bytes still wait in the library.
+  const bool synchronous =
+      bulk && nodes_[static_cast<size_t>(peer)] != nodes_[static_cast<size_t>(rank_)];
+  const auto call = synchronous ? MPI_Issend : MPI_Isend;
+  const int status = call(data, count, MPI_BYTE, peer, tag_of(key), communicator_, &request);
   add({.ticket = ticket, .bytes = count, .received = false}, request, status);
 }
 

@@ -17,7 +17,8 @@ class MpiTransport final : public Transport {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   std::span<const int> nodes() const override { return nodes_; }
-  void send(int peer, MessageKey key, const void* data, int64_t bytes, Ticket ticket) override;
+  void send(int peer, MessageKey key, const void* data, int64_t bytes, bool bulk,
+            Ticket ticket) override;
   void receive(int peer, MessageKey key, void* data, int64_t bytes, Ticket ticket) override;
   void poll(std::vector<Completion>& completions) override;
   void cancel(uint64_t operation) override;
