@@ -177,6 +177,20 @@ TEST(HeadLoss, RepeatsBitForBit) {
   EXPECT_TRUE(dw1.same_bits(dw2));
 }
 
+TEST(HeadLoss, ScratchIsOneChunkAndStopsGrowing) {
+  const Case c(70, 33, 301);
+  Cpu cpu;
+  Matrix dx(70, 33), dw = Matrix::constant(301, 33, 0);
+  const auto run = [&] {
+    head_loss_and_gradient(cpu.stream, {.logit_scale = 1, .chunk_rows = 8}, 1, c.x.cview(),
+                           c.w.cview(), c.target_view(), dx.view(), dw.view());
+    return cpu.stream.workspace_bytes();
+  };
+  const size_t first = run();
+  EXPECT_LE(first, 8 * (301 + 2 * 33) * sizeof(Real) + 1024);
+  EXPECT_EQ(run(), first);
+}
+
 TEST(HeadLoss, RejectsWhatDoesNotFitBeforeWritingAnything) {
   Case c(4, 3, 5);
   Cpu cpu;
