@@ -70,7 +70,8 @@ class Matrix {
     return true;
   }
   bool same_bits(const Matrix& other) const {
-    return values_.size() == other.values_.size() &&
+    if (values_.size() != other.values_.size()) return false;
+    return values_.empty() ||
            std::memcmp(values_.data(), other.values_.data(), values_.size() * sizeof(Real)) == 0;
   }
 
