@@ -198,6 +198,10 @@ int SparsePlanner::parent_for(std::span<const Vertex> tree, std::span<const doub
   return best;
 }
 
+bool SparsePlanner::much_to_send(int nodes) const {
+  return level_ >= kChainSegments * nodes * static_cast<double>(request_.segment_bytes);
+}
+
 void SparsePlanner::gather_part(int chunk, int number) {
   const int owner = request_.owners[at(chunk)];
   const auto bytes = static_cast<double>(bytes_);
@@ -213,7 +217,7 @@ void SparsePlanner::gather_part(int chunk, int number) {
   // While there is much to send, round the nodes in a chain: then every link carries one stream
   // each way, and streams that share a link lose more than a few more hops cost. Else in few hops,
   // beginning with the link with most room, which can relay.
-  const bool chain = level_ >= kChainSegments * count * static_cast<double>(request_.segment_bytes);
+  const bool chain = much_to_send(count);
   if (!chain) {
     std::rotate(targets_.begin(), targets_.begin() + number % std::max(1, count - 1),
                 targets_.end());
@@ -258,6 +262,7 @@ void SparsePlanner::reduce_part(int chunk, int number) {
   const auto bytes = static_cast<double>(bytes_);
   const auto count = static_cast<int>(chunk_.nodes.size());
   const int owner_node = node(owner);
+  const bool chain = much_to_send(count);
   std::vector<std::pair<int, bool>> pending;  // leader, whether it sends a sum
   int depth = 1;
   for (int i = 0; i + 1 < count; ++i) {
@@ -271,7 +276,7 @@ void SparsePlanner::reduce_part(int chunk, int number) {
       // The owner would take in everything from here on; one chunk's worth is counted already.
       const double at_owner = node_load_[at(owner_node)] + (waiting - 1 + (count - 1 - i)) * bytes;
       const double relayed = node_load_[at(here)] + waiting * bytes;
-      if (at_owner > level_ && relayed <= std::max(level_, at_owner - bytes)) {
+      if ((chain || at_owner > level_) && relayed <= std::max(level_, at_owner - bytes)) {
         ++depth;
         for (const auto& [from, sum] : pending) emit(from, leader, sum, depth);
         node_load_[at(here)] += waiting * bytes;

@@ -34,6 +34,7 @@ class SparsePlanner {
   void reduce_part(int chunk, int number);
   void reduce_inside(int node_index, int leader);
   int parts_of(int chunk) const;
+  bool much_to_send(int nodes) const;
   int parent_for(std::span<const Vertex> tree, std::span<const double> loads, double cost,
                  double level, bool chain) const;
   void model(SparseSchedule& schedule) const;

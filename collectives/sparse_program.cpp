@@ -126,15 +126,20 @@ class ReduceBuilder {
       sum.finish(memory(static_cast<std::byte*>(outputs_[chunk]) + part.offset + begin), count);
   }
 
-  /// An owner's chunk that nobody else holds is its own sum.
-  void copy_unshared(const std::vector<PartView>& parts) {
+  /// An owner's chunk that nobody else holds is its own sum. In pieces, after all transfers: a long
+  /// copy would keep the communication thread from them.
+  void copy_unshared(const std::vector<PartView>& parts, int64_t segment) {
     std::vector<bool> shared(inputs_.size());
     for (const PartView& part : parts) shared[static_cast<size_t>(part.chunk)] = true;
     for (size_t chunk = 0; chunk < inputs_.size(); ++chunk) {
       const bool mine = schedule_.owners[chunk] == rank_;
       if (!mine || shared[chunk] || inputs_[chunk] == outputs_[chunk]) continue;
-      builder_.copy(memory(inputs_[chunk]), memory(outputs_[chunk]),
-                    schedule_.chunk_bytes[chunk] / width_);
+      const auto* from = static_cast<const std::byte*>(inputs_[chunk]);
+      auto* to = static_cast<std::byte*>(outputs_[chunk]);
+      const int64_t total = schedule_.chunk_bytes[chunk];
+      for (int64_t begin = 0; begin < total; begin += segment)
+        builder_.copy(memory(from + begin), memory(to + begin),
+                      std::min(segment, total - begin) / width_);
     }
   }
 
@@ -156,14 +161,13 @@ class ReduceBuilder {
 };
 
 template <class Builder>
-Program build(Builder& builder, const std::vector<PartView>& parts, int64_t segment) {
+void add_transfers(Builder& builder, const std::vector<PartView>& parts, int64_t segment) {
   for (int64_t round = 0; round < rounds_of(parts, segment); ++round) {
     for (const PartView& part : parts) {
       const int64_t begin = round * segment;
       if (begin < part.bytes) builder.add(part, begin, std::min(segment, part.bytes - begin));
     }
   }
-  return builder.take();
 }
 
 void check_memory(const SparseSchedule& schedule, const std::vector<PartView>& parts,
@@ -190,7 +194,8 @@ Program gather_program(const SparseSchedule& schedule, int rank, int ranks,
   const std::vector<const void*> readable(chunks.begin(), chunks.end());
   check_memory(schedule, parts, readable, static_cast<int64_t>(size_of(wire)));
   GatherBuilder builder(rank, ranks, chunks, narrowed, wire);
-  return build(builder, parts, usable_segment(segment_bytes));
+  add_transfers(builder, parts, usable_segment(segment_bytes));
+  return builder.take();
 }
 
 Program reduce_program(const SparseSchedule& schedule, int rank, int ranks,
@@ -205,8 +210,10 @@ Program reduce_program(const SparseSchedule& schedule, int rank, int ranks,
                      (inputs[chunk] != nullptr && outputs[chunk] != nullptr),
                  "sparse reduce: this rank owns chunk ", chunk, " but gave no buffer");
   ReduceBuilder builder(schedule, rank, ranks, inputs, outputs, type);
-  builder.copy_unshared(parts);
-  return build(builder, parts, usable_segment(segment_bytes));
+  const int64_t segment = usable_segment(segment_bytes);
+  add_transfers(builder, parts, segment);
+  builder.copy_unshared(parts, segment);
+  return builder.take();
 }
 
 }  // namespace hecate::collectives

@@ -10,6 +10,17 @@
 
 using namespace hecate::collectives;
 
+namespace {
+
+std::vector<int64_t> numbers(const std::string& text) {
+  std::vector<int64_t> result;
+  std::istringstream words(text);
+  for (std::string word; std::getline(words, word, ',');) result.push_back(std::atoll(word.c_str()));
+  return result;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   bench::Options options;
   options.table = &std::cout;
@@ -24,13 +35,9 @@ int main(int argc, char** argv) {
     options.jsonl = &jsonl;
   }
   if (argc > 3) options.trace_path = argv[3];
-  if (const char* r = std::getenv("BENCH_REPETITIONS")) options.repetitions = std::atoi(r);
-  if (const char* s = std::getenv("BENCH_SIZES")) {
-    options.sizes.clear();
-    std::istringstream sizes(s);
-    for (std::string size; std::getline(sizes, size, ',');)
-      options.sizes.push_back(std::atoll(size.c_str()));
-  }
+  if (const char* text = std::getenv("BENCH_REPETITIONS")) options.repetitions = std::atoi(text);
+  if (const char* text = std::getenv("BENCH_SIZES")) options.sizes = numbers(text);
+  if (const char* text = std::getenv("BENCH_EXPERT_BYTES")) options.expert_bytes = numbers(text);
   try {
     mpi::World world(CommunicatorOptions{});
     const bench::NativeCall native = [&](bench::Dense call, const void* in, void* out, int64_t n) {

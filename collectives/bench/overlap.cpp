@@ -27,7 +27,7 @@ struct Bulk {
                             .chunk_bytes = sizes,
                             .topology = &context.topology,
                             .algorithm = SparseAlgorithm::automatic,
-                            .segment_bytes = 256 << 10});
+                            .segment_bytes = 128 << 10});
   }
   Work start() const { return sparse_all_gather(comm, schedule, data, DType::f32, DType::f32); }
 
@@ -96,7 +96,7 @@ void run_tokens(const Context& context) {
   const auto n = static_cast<size_t>(dispatch.size());
   constexpr int64_t kRowBytes = 1024;
   const double segment_seconds =
-      static_cast<double>(256 << 10) / context.topology.between.bytes_per_s;
+      static_cast<double>(128 << 10) / context.topology.between.bytes_per_s;
   for (const int64_t rows : {int64_t{16}, int64_t{128}}) {
     const std::vector<int64_t> counts(n * n, rows);
     const auto plan =

@@ -38,7 +38,7 @@ void run_plan(const Context& context) {
                                       .chunk_bytes = sizes,
                                       .topology = &topology,
                                       .algorithm = algorithm,
-                                      .segment_bytes = 256 << 10};
+                                      .segment_bytes = 128 << 10};
           const double begin = now();
           const SparseSchedule schedule = reduce ? plan_reduce(request) : plan_gather(request);
           times.push_back(now() - begin);

@@ -101,9 +101,12 @@ Buffers buffers_of(const SparseCase& test, int rank, int64_t bytes) {
     const bool held = test.materialized.holds(e, rank);
     const bool owned = test.owners[static_cast<size_t>(e)] == rank;
     buffers.in.emplace_back(held ? count : 0, owned ? static_cast<float>(e + 1) : 0.0f);
-    buffers.out.emplace_back(owned ? count : 0);
+    const bool shared = test.materialized.holders(e).size() > 1;
+    buffers.out.emplace_back(owned && shared ? count : 0);
     buffers.in_data.push_back(held ? buffers.in.back().data() : nullptr);
-    buffers.out_data.push_back(owned ? buffers.out.back().data() : nullptr);
+    // Where nobody else holds the expert its gradient is in place, as in training.
+    void* const sum = shared ? buffers.out.back().data() : buffers.in.back().data();
+    buffers.out_data.push_back(owned ? sum : nullptr);
   }
   return buffers;
 }
@@ -131,7 +134,7 @@ SparseSchedule plan_of(const Context& context, const SparseCase& test, bool redu
                               .chunk_bytes = sizes,
                               .topology = &context.topology,
                               .algorithm = algorithm,
-                              .segment_bytes = 256 << 10};
+                              .segment_bytes = 128 << 10};
   return reduce ? plan_reduce(request) : plan_gather(request);
 }
 

@@ -17,9 +17,11 @@ constexpr uint32_t kSequences = 127;
 constexpr int64_t kSequenceWindow = 100;
 constexpr int32_t kReceiveWindow = 64;
 constexpr int32_t kSendWindow = 64;
+// Ready sends that do not fit now and are looked past in search of one that does.
+constexpr size_t kLookPast = 16;
 // Bulk on its way at a time: to all other nodes together (they share one link), and to each rank of
 // this node. Enough to keep a link busy, little enough to be overtaken.
-constexpr int64_t kBulkBetween = 640 << 10;
+constexpr int64_t kBulkBetween = 384 << 10;
 constexpr int64_t kBulkInside = 1 << 20;
 
 int64_t now_ns() {
@@ -255,7 +257,7 @@ bool Engine::post_sends(Operation& op, bool urgent_sends) {
   if (op.ready_sends.empty()) return false;
   std::vector<int32_t> held;
   bool moved = false;
-  while (!op.ready_sends.empty() && held.size() < static_cast<size_t>(kSendWindow)) {
+  while (!op.ready_sends.empty() && held.size() < kLookPast) {
     const int32_t number = pop_smallest(op.ready_sends);
     // The first one that is not over always goes: see Program about deadlock.
     while (op.over[static_cast<size_t>(op.sends[op.next_send])] != 0) ++op.next_send;
