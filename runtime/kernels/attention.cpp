@@ -5,16 +5,17 @@
 #include <limits>
 
 #include "runtime/device/stream.h"
-#include "runtime/kernels/cpu/blas.h"
 #include "runtime/kernels/cpu/isa.h"
 #include "runtime/kernels/cpu/simd/elementwise.h"
 #include "runtime/kernels/cpu/simd/sequence.h"
+#include "runtime/kernels/cpu/simd/tile.h"
 
 namespace hecate::kernels {
 namespace {
 
-constexpr int64_t kQueries = 64;  // rows of a score tile
+constexpr int64_t kQueries = 48;  // rows of a score tile
 constexpr int64_t kKeys = 512;    // columns of a score tile, at most
+constexpr int64_t kPad = 16;      // columns are whole vectors
 constexpr Real kMasked = -std::numeric_limits<Real>::infinity();
 
 // Sizes of one call; heads h of q share key head h / group.
@@ -61,11 +62,6 @@ struct Window {
     while (last < end && documents[last] <= query) ++last;
     return last;
   }
-  int64_t first_of(int64_t first, int64_t rows) const {
-    int64_t least = first_key(first);
-    for (int64_t i = 1; i < rows; ++i) least = std::min(least, first_key(first + i));
-    return least;
-  }
   int64_t end_of(int64_t first, int64_t rows) const {
     int64_t most = end_key(first);
     for (int64_t i = 1; i < rows; ++i) most = std::max(most, end_key(first + i));
@@ -88,53 +84,107 @@ Window window_of(const AttentionShape& shape, const View<const int32_t>& documen
           .end = (sequence + 1) * shape.sequence};
 }
 
-// Scaled scores of queries [first, first + rows) against keys [key, key + n).
-void scores(const Sizes& z, Real scale, const View<const Real>& q, const View<const Real>& k,
-            int64_t head, int64_t first, int64_t rows, int64_t key, int64_t n, Real* out) {
-  cpu::serial_gemm(false, true, rows, n, z.n, scale, q.row(first) + head * z.n, q.row_stride(),
-                   k.row(key) + head / z.group() * z.n, k.row_stride(), 0, out, n);
+// Row length of a tile of n columns: whole vectors, and never a multiple of 1 KiB, which would put
+// all rows into a few sets of the first cache.
+int64_t padded(int64_t n) {
+  const int64_t whole = (n + kPad - 1) / kPad * kPad;
+  return whole % 128 == 0 ? whole + kPad : whole;
 }
 
-struct ForwardTask {
-  int64_t head, first, rows;
+// Rows [first, first + n) of one head as [size, padded(n)], so that products with them read along
+// rows.
+void pack_transposed(const View<const Real>& x, int64_t head, int64_t first, int64_t n, Real* out) {
+  const int64_t size = x.dim(2);
+  HECATE_ISA_CALL(transpose, n, size, x.row(first) + head * size, x.row_stride(), out, padded(n));
+}
+
+// The same rows one after the other.
+void pack(const View<const Real>& x, int64_t head, int64_t first, int64_t n, Real* out) {
+  const int64_t size = x.dim(2);
+  for (int64_t i = 0; i < n; ++i) std::copy_n(x.row(first + i) + head * size, size, out + i * size);
+}
+
+struct Rows {
+  int64_t first, count;
 };
 
-// One block of queries of one head: running maximum and sum over tiles of keys.
-void forward_block(const Sizes& z, const AttentionShape& shape, const Window& window,
-                   const ForwardTask& task, const View<const Real>& q, const View<const Real>& k,
-                   const View<const Real>& v, const View<Real>& out, const View<Real>& lse,
-                   Real* scratch) {
-  Real* tile = scratch;
-  Real* highest = scratch + kQueries * kKeys;
-  Real* sums = highest + kQueries;
-  std::fill_n(highest, task.rows, kMasked);
-  std::fill_n(sums, task.rows, Real{0});
-  const int64_t begin = window.first_of(task.first, task.rows);
-  const int64_t end = window.end_of(task.first, task.rows);
-  Real* block_out = out.row(task.first) + task.head * z.nv;
-  for (int64_t key = begin; key < end; key += kKeys) {
-    const int64_t n = std::min(kKeys, end - key);
-    scores(z, shape.scale, q, k, task.head, task.first, task.rows, key, n, tile);
-    for (int64_t i = 0; i < task.rows; ++i) {
-      Real* row = tile + i * n;
-      window.mask(task.first + i, key, n, kMasked, row);
-      const Real peak = std::max(highest[i], HECATE_ISA_CALL(maximum, n, row));
-      if (peak == kMasked) {  // nothing seen so far
-        std::fill_n(row, n, Real{0});
-        continue;
-      }
-      const Real kept = std::exp(highest[i] - peak);
-      sums[i] = kept * sums[i] + HECATE_ISA_CALL(exp_shifted, n, peak, row);
-      if (key > begin) HECATE_ISA_CALL(scale, z.nv, kept, block_out + i * out.row_stride());
-      highest[i] = peak;
-    }
-    cpu::serial_gemm(false, false, task.rows, z.nv, n, 1, tile, n,
-                     v.row(key) + task.head / z.group() * z.nv, v.row_stride(),
-                     key > begin ? Real{1} : Real{0}, block_out, out.row_stride());
+struct Keys {
+  int64_t first, count;
+  bool earliest;  // nothing of this sequence was seen before
+};
+
+// Running softmax of one head: row statistics of the whole sequence, and a tile of scores.
+struct ForwardScratch {
+  Real *keys, *values, *tile, *highest, *sums;
+  static size_t bytes(const Sizes& z) {
+    const int64_t elements = padded(kKeys) * (z.n + z.nv + kQueries) + 2 * z.sequence;
+    return static_cast<size_t>(elements) * sizeof(Real);
   }
-  for (int64_t i = 0; i < task.rows; ++i) {
-    HECATE_ISA_CALL(scale, z.nv, Real{1} / sums[i], block_out + i * out.row_stride());
-    lse.row(task.first + i)[task.head] = highest[i] + std::log(sums[i]);
+  ForwardScratch(const Sizes& z, std::byte* memory) : keys(reinterpret_cast<Real*>(memory)) {
+    values = keys + padded(kKeys) * z.n;
+    tile = values + padded(kKeys) * z.nv;
+    highest = tile + padded(kKeys) * kQueries;
+    sums = highest + z.sequence;
+  }
+};
+
+struct ForwardViews {
+  View<const Real> q, k, v;
+  View<Real> out, lse;
+};
+
+// Adds the keys of a chunk to a block of queries.
+void forward_tile(const Sizes& z, const AttentionShape& shape, const Window& window,
+                  const ForwardViews& in, int64_t head, const Rows& rows, const Keys& keys,
+                  const ForwardScratch& scratch) {
+  // Causal queries see only the first keys of the chunk.
+  const int64_t n = std::min(keys.count, window.end_of(rows.first, rows.count) - keys.first);
+  const int64_t width = padded(n), packed = padded(keys.count);
+  HECATE_ISA_CALL(tile_product, rows.count, width, z.n, shape.scale,
+                  in.q.row(rows.first) + head * z.n, in.q.row_stride(), 1, scratch.keys, packed,
+                  false, scratch.tile, width);
+  Real* out = in.out.row(rows.first) + head * z.nv;
+  for (int64_t i = 0; i < rows.count; ++i) {
+    Real* row = scratch.tile + i * width;
+    const int64_t at = rows.first + i - window.begin;
+    Real &highest = scratch.highest[at], &sum = scratch.sums[at];
+    window.mask(rows.first + i, keys.first, n, kMasked, row);
+    const Real peak = std::max(highest, HECATE_ISA_CALL(maximum, n, row));
+    if (peak == kMasked) {  // nothing seen so far
+      std::fill_n(row, n, Real{0});
+    } else {
+      const Real kept = std::exp(highest - peak);
+      sum = kept * sum + HECATE_ISA_CALL(exp_shifted, n, peak, row);
+      if (!keys.earliest) HECATE_ISA_CALL(scale, z.nv, kept, out + i * in.out.row_stride());
+      highest = peak;
+    }
+  }
+  HECATE_ISA_CALL(tile_product, rows.count, z.nv, n, Real{1}, scratch.tile, width, 1,
+                  scratch.values, z.nv, !keys.earliest, out, in.out.row_stride());
+}
+
+// Queries [first, end) of one head against all keys that they see.
+void forward_rows(const Sizes& z, const AttentionShape& shape, const Window& window,
+                  const ForwardViews& in, int64_t head, int64_t first, int64_t end,
+                  const ForwardScratch& scratch) {
+  std::fill_n(scratch.highest, z.sequence, kMasked);
+  std::fill_n(scratch.sums, z.sequence, Real{0});
+  const int64_t last_key = shape.causal ? end : window.end;
+  for (int64_t key = window.begin; key < last_key; key += kKeys) {
+    const Keys keys{
+        .first = key, .count = std::min(kKeys, last_key - key), .earliest = key == window.begin};
+    pack_transposed(in.k, head / z.group(), keys.first, keys.count, scratch.keys);
+    pack(in.v, head / z.group(), keys.first, keys.count, scratch.values);
+    for (int64_t t = first; t < end; t += kQueries) {
+      const Rows rows{.first = t, .count = std::min(kQueries, end - t)};
+      if (window.end_of(rows.first, rows.count) > key)
+        forward_tile(z, shape, window, in, head, rows, keys, scratch);
+    }
+  }
+  for (int64_t t = first; t < end; ++t) {
+    const int64_t at = t - window.begin;
+    HECATE_ISA_CALL(scale, z.nv, Real{1} / scratch.sums[at], in.out.row(t) + head * z.nv);
+    in.lse.row(t)[head] = scratch.highest[at] + std::log(scratch.sums[at]);
   }
 }
 
@@ -148,72 +198,95 @@ void attention(Stream& s, const AttentionShape& shape, View<const Real> q, View<
       out.shape() == (Shape{z.tokens, z.heads, z.nv}) && lse.shape() == (Shape{z.tokens, z.heads}),
       "attention: out ", out.shape(), ", lse ", lse.shape());
   ThreadPool& pool = cpu_stream(s, "attention").pool();
+  const ForwardViews in{.q = q, .k = k, .v = v, .out = out, .lse = lse};
+  // Few heads are cut along their queries, so that every thread has work.
+  const int64_t heads = z.sequences() * z.heads;
   const int64_t blocks = (shape.sequence + kQueries - 1) / kQueries;
-  const size_t scratch = static_cast<size_t>(kQueries * kKeys + 2 * kQueries) * sizeof(Real);
-  // Long blocks (late queries) first, so that the last tasks are short ones.
-  pool.parallel_for(z.sequences() * z.heads * blocks, [&](int64_t index, int worker) {
-    const int64_t block = blocks - 1 - index / (z.sequences() * z.heads);
-    const int64_t rest = index % (z.sequences() * z.heads);
-    const int64_t begin = rest / z.heads * shape.sequence + block * kQueries;
-    const ForwardTask task{.head = rest % z.heads,
-                           .first = begin,
-                           .rows = std::min(kQueries, shape.sequence - block * kQueries)};
-    forward_block(z, shape, window_of(shape, document_begin, rest / z.heads), task, q, k, v, out,
-                  lse, reinterpret_cast<Real*>(pool.scratch(worker, scratch)));
+  const int64_t parts = std::clamp<int64_t>(2 * pool.threads() / heads, 1, blocks);
+  pool.parallel_for(heads * parts, [&](int64_t index, int worker) {
+    const int64_t part = parts - 1 - index / heads, rest = index % heads;
+    const Window window = window_of(shape, document_begin, rest / z.heads);
+    const int64_t first = window.begin + blocks * part / parts * kQueries;
+    const int64_t end = std::min(window.end, window.begin + blocks * (part + 1) / parts * kQueries);
+    const ForwardScratch scratch(z, pool.scratch(worker, ForwardScratch::bytes(z)));
+    forward_rows(z, shape, window, in, rest % z.heads, first, end, scratch);
   });
 }
 
 namespace {
 
-struct BackwardInputs {
+struct BackwardViews {
   View<const Real> q, k, v, out, lse, dout;
   View<Real> dq, dk, dv;
 };
 
+struct BackwardScratch {
+  Real *keys, *key_columns, *value_columns, *queries, *douts, *p, *dp;
+  static size_t bytes(const Sizes& z) {
+    const int64_t elements =
+        padded(kKeys) * (2 * z.n + z.nv + 2 * kQueries) + kQueries * (z.n + z.nv);
+    return static_cast<size_t>(elements) * sizeof(Real);
+  }
+  BackwardScratch(const Sizes& z, std::byte* memory) : keys(reinterpret_cast<Real*>(memory)) {
+    key_columns = keys + padded(kKeys) * z.n;
+    value_columns = key_columns + padded(kKeys) * z.n;
+    queries = value_columns + padded(kKeys) * z.nv;
+    douts = queries + kQueries * z.n;
+    p = douts + kQueries * z.nv;
+    dp = p + padded(kKeys) * kQueries;
+  }
+};
+
 // Recomputes the probabilities of a tile and adds its part of every gradient.
 void backward_tile(const Sizes& z, const AttentionShape& shape, const Window& window,
-                   const BackwardInputs& in, int64_t head, int64_t first, int64_t rows, int64_t key,
-                   int64_t n, bool first_tile, const Real* delta, Real* p, Real* dp) {
+                   const BackwardViews& in, int64_t head, const Rows& rows, const Keys& keys,
+                   const BackwardScratch& scratch) {
   const int64_t g = head / z.group();
-  scores(z, shape.scale, in.q, in.k, head, first, rows, key, n, p);
-  const Real* dout = in.dout.row(first) + head * z.nv;
-  cpu::serial_gemm(false, true, rows, n, z.nv, 1, dout, in.dout.row_stride(),
-                   in.v.row(key) + g * z.nv, in.v.row_stride(), 0, dp, n);
-  for (int64_t i = 0; i < rows; ++i) {
-    HECATE_ISA_CALL(exp_minus, n, in.lse.row(first + i)[head], p + i * n);
-    window.mask(first + i, key, n, 0, p + i * n);
-    HECATE_ISA_CALL(score_gradient, n, delta[i], shape.scale, p + i * n, dp + i * n);
+  const int64_t n = std::min(keys.count, window.end_of(rows.first, rows.count) - keys.first);
+  const int64_t width = padded(n), packed = padded(keys.count);
+  pack(in.q, head, rows.first, rows.count, scratch.queries);
+  pack(in.dout, head, rows.first, rows.count, scratch.douts);
+  HECATE_ISA_CALL(tile_product, rows.count, width, z.n, shape.scale, scratch.queries, z.n, 1,
+                  scratch.key_columns, packed, false, scratch.p, width);
+  HECATE_ISA_CALL(tile_product, rows.count, width, z.nv, Real{1}, scratch.douts, z.nv, 1,
+                  scratch.value_columns, packed, false, scratch.dp, width);
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const int64_t t = rows.first + i;
+    Real *p = scratch.p + i * width, *dp = scratch.dp + i * width;
+    const Real delta =
+        HECATE_ISA_CALL(dot, z.nv, scratch.douts + i * z.nv, in.out.row(t) + head * z.nv);
+    HECATE_ISA_CALL(exp_minus, n, in.lse.row(t)[head], p);
+    window.mask(t, keys.first, n, 0, p);
+    HECATE_ISA_CALL(score_gradient, n, delta, shape.scale, p, dp);
   }
-  cpu::serial_gemm(true, false, n, z.nv, rows, 1, p, n, dout, in.dout.row_stride(), 1,
-                   in.dv.row(key) + g * z.nv, in.dv.row_stride());
-  cpu::serial_gemm(true, false, n, z.n, rows, 1, dp, n, in.q.row(first) + head * z.n,
-                   in.q.row_stride(), 1, in.dk.row(key) + g * z.n, in.dk.row_stride());
-  cpu::serial_gemm(false, false, rows, z.n, n, 1, dp, n, in.k.row(key) + g * z.n, in.k.row_stride(),
-                   first_tile ? Real{0} : Real{1}, in.dq.row(first) + head * z.n,
-                   in.dq.row_stride());
+  HECATE_ISA_CALL(tile_product, n, z.nv, rows.count, Real{1}, scratch.p, 1, width, scratch.douts,
+                  z.nv, true, in.dv.row(keys.first) + g * z.nv, in.dv.row_stride());
+  HECATE_ISA_CALL(tile_product, n, z.n, rows.count, Real{1}, scratch.dp, 1, width, scratch.queries,
+                  z.n, true, in.dk.row(keys.first) + g * z.n, in.dk.row_stride());
+  HECATE_ISA_CALL(tile_product, rows.count, z.n, n, Real{1}, scratch.dp, width, 1, scratch.keys,
+                  z.n, !keys.earliest, in.dq.row(rows.first) + head * z.n, in.dq.row_stride());
 }
 
 // All queries of one key head of one sequence, in order: dk and dv belong to this task alone.
 void backward_head(const Sizes& z, const AttentionShape& shape, const Window& window,
-                   const BackwardInputs& in, int64_t g, Real* scratch) {
-  Real* p = scratch;
-  Real* dp = p + kQueries * kKeys;
-  Real* delta = dp + kQueries * kKeys;
+                   const BackwardViews& in, int64_t g, const BackwardScratch& scratch) {
   for (int64_t t = window.begin; t < window.end; ++t) {
     std::fill_n(in.dk.row(t) + g * z.n, z.n, Real{0});
     std::fill_n(in.dv.row(t) + g * z.nv, z.nv, Real{0});
   }
-  for (int64_t head = g * z.group(); head < (g + 1) * z.group(); ++head)
-    for (int64_t first = window.begin; first < window.end; first += kQueries) {
-      const int64_t rows = std::min(kQueries, window.end - first);
-      for (int64_t i = 0; i < rows; ++i)
-        delta[i] = HECATE_ISA_CALL(dot, z.nv, in.dout.row(first + i) + head * z.nv,
-                                   in.out.row(first + i) + head * z.nv);
-      const int64_t begin = window.first_of(first, rows), end = window.end_of(first, rows);
-      for (int64_t key = begin; key < end; key += kKeys)
-        backward_tile(z, shape, window, in, head, first, rows, key, std::min(kKeys, end - key),
-                      key == begin, delta, p, dp);
-    }
+  for (int64_t key = window.begin; key < window.end; key += kKeys) {
+    const Keys keys{
+        .first = key, .count = std::min(kKeys, window.end - key), .earliest = key == window.begin};
+    pack(in.k, g, keys.first, keys.count, scratch.keys);
+    pack_transposed(in.k, g, keys.first, keys.count, scratch.key_columns);
+    pack_transposed(in.v, g, keys.first, keys.count, scratch.value_columns);
+    for (int64_t head = g * z.group(); head < (g + 1) * z.group(); ++head)
+      for (int64_t t = window.begin; t < window.end; t += kQueries) {
+        const Rows rows{.first = t, .count = std::min(kQueries, window.end - t)};
+        if (window.end_of(rows.first, rows.count) > key)
+          backward_tile(z, shape, window, in, head, rows, keys, scratch);
+      }
+  }
 }
 
 }  // namespace
@@ -228,13 +301,13 @@ void attention_backward(Stream& s, const AttentionShape& shape, View<const Real>
                    dk.shape() == k.shape() && dv.shape() == v.shape(),
                "attention_backward: out ", out.shape(), ", dout ", dout.shape(), ", lse ",
                lse.shape(), ", dq ", dq.shape(), ", dk ", dk.shape(), ", dv ", dv.shape());
-  const BackwardInputs in{
+  const BackwardViews in{
       .q = q, .k = k, .v = v, .out = out, .lse = lse, .dout = dout, .dq = dq, .dk = dk, .dv = dv};
   ThreadPool& pool = cpu_stream(s, "attention_backward").pool();
-  const size_t scratch = static_cast<size_t>(2 * kQueries * kKeys + kQueries) * sizeof(Real);
   pool.parallel_for(z.sequences() * z.groups, [&](int64_t index, int worker) {
+    const BackwardScratch scratch(z, pool.scratch(worker, BackwardScratch::bytes(z)));
     backward_head(z, shape, window_of(shape, document_begin, index / z.groups), in,
-                  index % z.groups, reinterpret_cast<Real*>(pool.scratch(worker, scratch)));
+                  index % z.groups, scratch);
   });
 }
 
