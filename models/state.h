@@ -29,7 +29,7 @@ struct StepScalars {
 };
 
 struct MoeStatistics {
-  std::vector<int64_t> counts;  ///< choices per expert, dropped ones excluded
+  std::vector<int64_t> counts;  ///< choices per expert, before capacity
   int64_t dropped = 0;
   double balance_loss = 0;  ///< this rank's share, coefficient included
   double z_loss = 0;        ///< the same
