@@ -21,7 +21,7 @@ constexpr int32_t kSendWindow = 64;
 constexpr size_t kLookPast = 16;
 // Bulk on its way at a time: to all other nodes together (they share one link), and to each rank of
 // this node. Enough to keep a link busy, little enough to be overtaken.
-constexpr int64_t kBulkBetween = 384 << 10;
+constexpr int64_t kBulkBetween = 640 << 10;
 constexpr int64_t kBulkInside = 1 << 20;
 
 int64_t now_ns() {

@@ -56,7 +56,11 @@ class EngineCommunicator final : public CommunicatorBackend {
                     std::span<const int64_t> receive_counts, DType type) override;
   Work exchange(std::span<const Send> sends, std::span<const Receive> receives) override;
   Work run(Program program, const char* operation, uint64_t agreement) override;
-  int64_t segment_bytes() const override { return engine().options().segment_bytes; }
+  /// Longer where no link between nodes has to be kept free for urgent messages.
+  int64_t segment_bytes() const override {
+    constexpr int64_t kInsideFactor = 2;
+    return engine().options().segment_bytes * (group_.nodes() == 1 ? kInsideFactor : 1);
+  }
   std::vector<FlightEntry> flight_record() const override { return engine().flight().snapshot(); }
 
  private:

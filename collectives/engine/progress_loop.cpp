@@ -12,9 +12,9 @@ using std::chrono::microseconds;
 using Clock = std::chrono::steady_clock;
 
 // After the last movement: poll this long (giving way to others), then nap, longer and longer.
-constexpr microseconds kSpin{40};
-constexpr microseconds kFirstNap{20};
-constexpr microseconds kLongestNap{200};
+constexpr microseconds kSpin{60};
+constexpr microseconds kFirstNap{10};
+constexpr microseconds kLongestNap{100};
 // With nothing to do at all only a doorbell can bring work.
 constexpr std::chrono::seconds kIdle{3600};
 
