@@ -46,6 +46,15 @@ Sizes check(const char* name, const AttentionShape& shape, const View<const Real
   return z;
 }
 
+struct Visible {
+  int64_t begin, end;
+  // Clears the row outside.
+  void clear_rest(int64_t n, Real* row) const {
+    std::fill(row, row + begin, Real{0});
+    std::fill(row + end, row + n, Real{0});
+  }
+};
+
 // Which keys the queries [first, first + rows) of one sequence see, in tokens of the whole batch.
 struct Window {
   const AttentionShape* shape;
@@ -67,12 +76,10 @@ struct Window {
     for (int64_t i = 1; i < rows; ++i) most = std::max(most, end_key(first + i));
     return most;
   }
-  // Masks what query `query` does not see of keys [begin_key, begin_key + n).
-  void mask(int64_t query, int64_t begin_key, int64_t n, Real value, Real* scores) const {
-    const int64_t from = std::clamp<int64_t>(first_key(query) - begin_key, 0, n);
-    const int64_t to = std::clamp<int64_t>(end_key(query) - begin_key, from, n);
-    std::fill(scores, scores + from, value);
-    std::fill(scores + to, scores + n, value);
+  // The part of keys [first, first + n) that a query sees, counted from `first`.
+  Visible visible(int64_t query, int64_t first, int64_t n) const {
+    const int64_t from = std::clamp<int64_t>(first_key(query) - first, 0, n);
+    return {.begin = from, .end = std::clamp<int64_t>(end_key(query) - first, from, n)};
   }
 };
 
@@ -148,16 +155,16 @@ void forward_tile(const Sizes& z, const AttentionShape& shape, const Window& win
     Real* row = scratch.tile + i * width;
     const int64_t at = rows.first + i - window.begin;
     Real &highest = scratch.highest[at], &sum = scratch.sums[at];
-    window.mask(rows.first + i, keys.first, n, kMasked, row);
-    const Real peak = std::max(highest, HECATE_ISA_CALL(maximum, n, row));
-    if (peak == kMasked) {  // nothing seen so far
-      std::fill_n(row, n, Real{0});
-    } else {
-      const Real kept = std::exp(highest - peak);
-      sum = kept * sum + HECATE_ISA_CALL(exp_shifted, n, peak, row);
-      if (!keys.earliest) HECATE_ISA_CALL(scale, z.nv, kept, out + i * in.out.row_stride());
-      highest = peak;
-    }
+    // Only what is seen meets exp: far below the maximum it would make slow subnormal numbers.
+    const Visible seen = window.visible(rows.first + i, keys.first, n);
+    seen.clear_rest(n, row);
+    if (seen.begin == seen.end) continue;
+    const int64_t count = seen.end - seen.begin;
+    const Real peak = std::max(highest, HECATE_ISA_CALL(maximum, count, row + seen.begin));
+    const Real kept = std::exp(highest - peak);
+    sum = kept * sum + HECATE_ISA_CALL(exp_shifted, count, peak, row + seen.begin);
+    if (!keys.earliest) HECATE_ISA_CALL(scale, z.nv, kept, out + i * in.out.row_stride());
+    highest = peak;
   }
   HECATE_ISA_CALL(tile_product, rows.count, z.nv, n, Real{1}, scratch.tile, width, 1,
                   scratch.values, z.nv, !keys.earliest, out, in.out.row_stride());
@@ -255,9 +262,12 @@ void backward_tile(const Sizes& z, const AttentionShape& shape, const Window& wi
     Real *p = scratch.p + i * width, *dp = scratch.dp + i * width;
     const Real delta =
         HECATE_ISA_CALL(dot, z.nv, scratch.douts + i * z.nv, in.out.row(t) + head * z.nv);
-    HECATE_ISA_CALL(exp_minus, n, in.lse.row(t)[head], p);
-    window.mask(t, keys.first, n, 0, p);
-    HECATE_ISA_CALL(score_gradient, n, delta, shape.scale, p, dp);
+    const Visible seen = window.visible(t, keys.first, n);
+    seen.clear_rest(n, p);
+    seen.clear_rest(n, dp);
+    const int64_t count = seen.end - seen.begin;
+    HECATE_ISA_CALL(exp_minus, count, in.lse.row(t)[head], p + seen.begin);
+    HECATE_ISA_CALL(score_gradient, count, delta, shape.scale, p + seen.begin, dp + seen.begin);
   }
   HECATE_ISA_CALL(tile_product, n, z.nv, rows.count, Real{1}, scratch.p, 1, width, scratch.douts,
                   z.nv, true, in.dv.row(keys.first) + g * z.nv, in.dv.row_stride());
