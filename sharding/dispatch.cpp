@@ -1,0 +1,174 @@
+#include "sharding/dispatch.h"
+
+#include <algorithm>
+
+#include "runtime/base/error.h"
+#include "sharding/dispatch_level.h"
+#include "sharding/node_map.h"
+
+namespace hecate::sharding {
+namespace {
+
+using collectives::Placement;
+
+size_t at(int i) {
+  return static_cast<size_t>(i);
+}
+
+// Every expert's holders, node by node.
+class HoldersByNode {
+ public:
+  HoldersByNode(const Placement& placement, const NodeMap& nodes) : nodes_(nodes.nodes()) {
+    std::vector<std::vector<int>> of_node(at(nodes_));
+    for (int e = 0; e < placement.experts(); ++e) {
+      for (int holder : placement.holders(e)) of_node[at(nodes.node(holder))].push_back(holder);
+      for (auto& holders : of_node) {
+        first_.push_back(holders_.size());
+        holders_.insert(holders_.end(), holders.begin(), holders.end());
+        holders.clear();
+      }
+    }
+    first_.push_back(holders_.size());
+  }
+  std::span<const int> in_node(int expert, int node) const {
+    const size_t i = at(expert) * at(nodes_) + at(node);
+    return {holders_.data() + first_[i], holders_.data() + first_[i + 1]};
+  }
+
+ private:
+  int nodes_;
+  std::vector<size_t> first_;
+  std::vector<int> holders_;
+};
+
+DispatchPlan plan_nearest(std::span<const int64_t> counts, const Placement& materialized,
+                          const NodeMap& nodes) {
+  const HoldersByNode by_node(materialized, nodes);
+  DispatchPlan plan(materialized.devices(), materialized.experts());
+  for (int s = 0; s < plan.devices(); ++s)
+    for (int e = 0; e < plan.experts(); ++e) {
+      const int64_t count = counts[at(s) * at(plan.experts()) + at(e)];
+      std::span<const int> holders = by_node.in_node(e, nodes.node(s));
+      if (count > 0 && std::binary_search(holders.begin(), holders.end(), s)) {
+        plan.add(s, s, count);
+      } else if (count > 0) {
+        if (holders.empty()) holders = materialized.holders(e);
+        const auto among = static_cast<int64_t>(holders.size());
+        for (int64_t i = 0; i < among; ++i) {
+          const int64_t turn = ((i - s - e) % among + among) % among;
+          plan.add(s, holders[static_cast<size_t>(i)],
+                   count / among + (turn < count % among ? 1 : 0));
+        }
+      }
+      plan.close_pair();
+    }
+  return plan;
+}
+
+// Fills one expert's holders up to their targets: own tokens first, then the same node's, then the
+// rest; sources rising. flow [sources, holders].
+void meet_targets(std::span<int64_t> left_of_source, std::span<int64_t> room,
+                  std::span<const int> holders, const NodeMap& nodes, std::vector<int64_t>& flow) {
+  const size_t among = holders.size();
+  flow.assign(left_of_source.size() * among, 0);
+  const auto move = [&](size_t s, size_t h) {
+    const int64_t rows = std::min(left_of_source[s], room[h]);
+    flow[s * among + h] += rows;
+    left_of_source[s] -= rows;
+    room[h] -= rows;
+  };
+  for (size_t h = 0; h < among; ++h) move(at(holders[h]), h);
+  for (size_t h = 0; h < among; ++h)
+    for (int s : nodes.members(nodes.node(holders[h]))) move(at(s), h);
+  size_t h = 0;
+  for (size_t s = 0; s < left_of_source.size(); ++s)
+    while (left_of_source[s] > 0) {
+      if (room[h] == 0)
+        ++h;
+      else
+        move(s, h);
+    }
+}
+
+DispatchPlan plan_level(std::span<const int64_t> counts, const Placement& materialized,
+                        const NodeMap& nodes) {
+  const auto devices = at(materialized.devices()), experts = at(materialized.experts());
+  std::vector<int64_t> totals(experts);
+  for (size_t i = 0; i < counts.size(); ++i) totals[i % experts] += counts[i];
+  auto targets = level_targets(totals, materialized);
+  std::vector<std::vector<int64_t>> flows(experts);
+  std::vector<int64_t> left(devices);
+  for (size_t e = 0; e < experts; ++e) {
+    if (totals[e] == 0) continue;
+    for (size_t s = 0; s < devices; ++s) left[s] = counts[s * experts + e];
+    meet_targets(left, targets[e], materialized.holders(static_cast<int>(e)), nodes, flows[e]);
+  }
+  DispatchPlan plan(materialized.devices(), materialized.experts());
+  for (size_t s = 0; s < devices; ++s)
+    for (size_t e = 0; e < experts; ++e) {
+      const auto holders = materialized.holders(static_cast<int>(e));
+      for (size_t h = 0; totals[e] > 0 && h < holders.size(); ++h)
+        plan.add(static_cast<int>(s), holders[h], flows[e][s * holders.size() + h]);
+      plan.close_pair();
+    }
+  return plan;
+}
+
+}  // namespace
+
+DispatchPolicy dispatch_policy(const std::string& name) {
+  if (name == "nearest") return DispatchPolicy::nearest;
+  if (name == "level") return DispatchPolicy::level;
+  throw InvalidArgument(concat("dispatch policy '", name, "' is unknown; known: nearest, level"));
+}
+
+DispatchPlan::DispatchPlan(int devices, int experts)
+    : devices_(devices), experts_(experts), between_(at(devices) * at(devices)) {
+  first_.reserve(at(devices) * at(experts) + 1);
+  first_.push_back(0);
+}
+
+void DispatchPlan::add(int source, int holder, int64_t rows) {
+  if (rows == 0) return;
+  pieces_.push_back({holder, rows});
+  between_[at(source) * at(devices_) + at(holder)] += rows;
+}
+
+int64_t DispatchPlan::rows(int source, int expert, int holder) const {
+  for (const DispatchPiece& piece : pieces(source, expert))
+    if (piece.holder == holder) return piece.rows;
+  return 0;
+}
+
+int64_t DispatchPlan::rows_on(int holder) const {
+  int64_t sum = 0;
+  for (int s = 0; s < devices_; ++s) sum += rows_between(s, holder);
+  return sum;
+}
+
+std::vector<int64_t> DispatchPlan::received(int holder) const {
+  std::vector<int64_t> result(at(devices_) * at(experts_));
+  for (size_t i = 0; i < result.size(); ++i)
+    for (size_t p = first_[i]; p < first_[i + 1]; ++p)
+      if (pieces_[p].holder == holder) result[i] = pieces_[p].rows;
+  return result;
+}
+
+DispatchPlan plan_dispatch(std::span<const int64_t> counts, const Placement& materialized,
+                           std::span<const int> node_of, DispatchPolicy policy) {
+  const NodeMap nodes(node_of);
+  const auto devices = at(materialized.devices()), experts = at(materialized.experts());
+  HECATE_CHECK(nodes.devices() == materialized.devices() && counts.size() == devices * experts,
+               "dispatch: ", counts.size(), " counts and ", nodes.devices(),
+               " devices with a node; expected ", devices, " devices x ", experts, " experts");
+  for (size_t i = 0; i < counts.size(); ++i) {
+    HECATE_CHECK(counts[i] >= 0, "dispatch: count ", counts[i], " of source ", i / experts,
+                 ", expert ", i % experts);
+    HECATE_CHECK(counts[i] == 0 || !materialized.holders(static_cast<int>(i % experts)).empty(),
+                 "dispatch: expert ", i % experts, " has tokens and no holder");
+  }
+  return policy == DispatchPolicy::nearest ? plan_nearest(counts, materialized, nodes)
+                                           : plan_level(counts, materialized, nodes);
+}
+
+}  // namespace hecate::sharding
