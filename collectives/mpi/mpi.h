@@ -27,8 +27,8 @@ class World {
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  /// All ranks, lane dense.
-  Communicator communicator() const;
+  /// All ranks, lane dense; the same group at every call.
+  Communicator communicator() const { return all_; }
 
   /// All ranks must call, when no operation is under way. Ends MPI; later operations fail.
   /// After a failed operation MPI is left as it is, because ending it would wait for the dead.
@@ -45,6 +45,7 @@ class World {
  private:
   struct State;
   std::shared_ptr<State> state_;
+  Communicator all_;
 };
 
 }  // namespace hecate::collectives::mpi

@@ -122,6 +122,13 @@ World::World(const CommunicatorOptions& options) {
     state_->thread.join();
     throw;
   }
+  auto rank_state = std::make_shared<RankState>();
+  rank_state->engine = state_->engine.get();
+  rank_state->world = state_;
+  std::vector<int> ranks(static_cast<size_t>(state_->engine->transport().size()));
+  std::iota(ranks.begin(), ranks.end(), 0);
+  all_ = Communicator(
+      std::make_shared<EngineCommunicator>(std::move(rank_state), ranks, 0, LaneKind::dense));
 }
 
 World::~World() {
@@ -130,16 +137,6 @@ World::~World() {
   } catch (const std::exception& error) {
     std::cerr << "hecate: closing MPI: " << error.what() << std::endl;
   }
-}
-
-Communicator World::communicator() const {
-  auto rank_state = std::make_shared<RankState>();
-  rank_state->engine = state_->engine.get();
-  rank_state->world = state_;
-  std::vector<int> all(static_cast<size_t>(state_->engine->transport().size()));
-  std::iota(all.begin(), all.end(), 0);
-  return Communicator(
-      std::make_shared<EngineCommunicator>(std::move(rank_state), all, 0, LaneKind::dense));
 }
 
 double World::native(Native call, const void* in, void* out, int64_t count) const {
@@ -182,7 +179,7 @@ void World::close() {
   if (!state_->engine->failed()) {
     // Ending MPI waits for every rank without a limit; this wait has one.
     try {
-      communicator().barrier().wait();
+      all_.barrier().wait();
     } catch (...) {
       failure = std::current_exception();
     }

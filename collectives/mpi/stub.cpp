@@ -23,10 +23,6 @@ World::World(const CommunicatorOptions&) {
 
 World::~World() = default;
 
-Communicator World::communicator() const {
-  return {};
-}
-
 void World::close() {}
 
 double World::native(Native, const void*, void*, int64_t) const {

@@ -9,6 +9,7 @@
 #include "tests/collectives/contract_sparse.h"
 #include "tests/collectives/contract_tokens.h"
 #include "tests/collectives/contract_values.h"
+#include "tests/collectives/contract_world.h"
 
 namespace hecate::collectives::contract {
 namespace {
@@ -191,6 +192,7 @@ constexpr Case kCases[] = {
     {"SparsePairMatchesADirectComputation", sparse_pair_matches_a_direct_computation},
     {"SparseSumsHaveTheSameBits", sparse_sums_have_the_same_bits},
     {"TokenRowsGoAndComeBack", token_rows_go_and_come_back},
+    {"WorldGroupsAddUp", world_groups_add_up},
 };
 
 }  // namespace

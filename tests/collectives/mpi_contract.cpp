@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "collectives/mpi/mpi.h"
+#include "runtime/base/error.h"
 #include "tests/collectives/contract.h"
 
 using namespace hecate::collectives;
@@ -25,6 +26,13 @@ int main(int argc, char** argv) {
         test.run(all);
         all.barrier().wait();
       }
+      current = "asking for the communicator again";
+      // The same group: what is made from either has numbers of its own.
+      const Communicator again = world.communicator().on_lane(hecate::LaneKind::sparse);
+      const Communicator other = all.on_lane(hecate::LaneKind::dense);
+      contract::cases()[0].run(again);
+      other.barrier().wait();
+      if (&world.communicator().backend() != &all.backend()) throw hecate::Error("another group");
     }
     current = "closing the world";
     world.close();

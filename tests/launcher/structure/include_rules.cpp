@@ -14,7 +14,7 @@ namespace {
 constexpr int kMaxLines = 600;
 
 const std::string kPureTopology =
-    "collectives/(topology|placement|sparse_schedule|sparse_planner)\\.";
+    "collectives/(topology|mesh|placement|sparse_schedule|sparse_planner)\\.";
 
 // What the files that match `includer` may include of the project; the first match counts.
 struct FolderRule {
