@@ -26,9 +26,9 @@ collectives::Placement materialize(const collectives::Placement& owners,
 struct CalibrationRequest {
   const collectives::Placement* owners = nullptr;
   const collectives::Placement* materialized = nullptr;  ///< P', planned from the forecast
-  std::span<const int64_t> counts;  ///< [devices, experts]: what the gate sent, after drops
+  std::span<const int64_t> counts = {};  ///< [devices, experts]: what the gate sent, after drops
   int t = 0;
-  std::span<const int> free_slots;  ///< per device: copies that still fit beside P'
+  std::span<const int> free_slots = {};  ///< per device: copies that still fit beside P'
 };
 
 /// What calibration found. Seconds are modelled.
