@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <istream>
-#include <map>
-#include <set>
+#include <charconv>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 #include "runtime/base/error.h"
 
@@ -15,50 +14,27 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kStates = {"queued", "running", "done", "failed"};
 
-template <class Enum, size_t N>
-Enum parse_name(const std::array<std::string_view, N>& names, const std::string& name) {
-  const auto at = std::find(names.begin(), names.end(), name);
-  HECATE_CHECK(at != names.end(), "flight record: unknown word '", name, "'");
-  return static_cast<Enum>(at - names.begin());
+int parse_rank(std::string_view text, const std::string& whole) {
+  int value = -1;
+  const char* end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, value);
+  HECATE_CHECK(error == std::errc() && stopped == end && value >= 0, "flight record: '", whole,
+               "' is no set of ranks");
+  return value;
 }
 
-LaneKind parse_lane(const std::string& name) {
-  std::array<std::string_view, kLanes> names;
-  for (size_t i = 0; i < kLanes; ++i) names[i] = name_of(static_cast<LaneKind>(i));
-  return parse_name<LaneKind>(names, name);
-}
-
-const FlightEntry* last_of(const RankRecord& record, uint32_t context) {
-  const FlightEntry* last = nullptr;
-  for (const FlightEntry& entry : record.entries) {
-    if (entry.context != context) continue;
-    if (last == nullptr || entry.sequence >= last->sequence) last = &entry;
-  }
-  return last;
-}
-
-std::string compare_context(std::span<const RankRecord> records, uint32_t context) {
-  std::ostringstream lines;
-  std::set<std::string> seen;
-  int64_t furthest = -1;
-  for (const RankRecord& record : records)
-    if (const FlightEntry* last = last_of(record, context))
-      furthest = std::max(furthest, last->sequence);
-  for (const RankRecord& record : records) {
-    const FlightEntry* last = last_of(record, context);
-    std::ostringstream where;
-    if (last == nullptr) {
-      where << "never used it";
-    } else {
-      where << "operation " << last->sequence << " " << last->operation << ", " << last->bytes
-            << " bytes, " << name_of(last->state);
-      if (last->sequence < furthest) where << " (behind)";
-    }
-    seen.insert(where.str());
-    lines << "  rank " << record.rank << ": " << where.str() << "\n";
-  }
-  if (seen.size() <= 1) return {};
-  return concat("communicator ", context, ":\n", lines.str());
+// "4", "0-3" or "0-6:2".
+void append_range(std::string_view range, const std::string& whole, std::vector<int>& ranks) {
+  constexpr size_t kMost = 1 << 20;  // a damaged file must not fill the memory
+  const size_t dash = range.find('-'), colon = range.find(':');
+  const int first = parse_rank(range.substr(0, dash), whole);
+  if (dash == std::string_view::npos) return ranks.push_back(first);
+  const int last = parse_rank(range.substr(dash + 1, colon - dash - 1), whole);
+  const int stride =
+      colon == std::string_view::npos ? 1 : parse_rank(range.substr(colon + 1), whole);
+  HECATE_CHECK(stride > 0, "flight record: '", whole, "' is no set of ranks");
+  for (int64_t rank = first; rank <= last && ranks.size() < kMost; rank += stride)
+    ranks.push_back(static_cast<int>(rank));
 }
 
 }  // namespace
@@ -73,12 +49,22 @@ int64_t FlightRecord::add(const FlightEntry& entry) {
   return next_++;
 }
 
+FlightEntry* FlightRecord::find(int64_t ticket) {
+  if (ticket + static_cast<int64_t>(kEntries) < next_) return nullptr;
+  return &ring_[static_cast<size_t>(ticket) % kEntries];
+}
+
 void FlightRecord::update(int64_t ticket, OperationState state, int64_t now_ns) {
   const std::lock_guard lock(mutex_);
-  if (ticket + static_cast<int64_t>(kEntries) < next_) return;
-  FlightEntry& entry = ring_[static_cast<size_t>(ticket) % kEntries];
-  entry.state = state;
-  if (state == OperationState::done || state == OperationState::failed) entry.end_ns = now_ns;
+  FlightEntry* entry = find(ticket);
+  if (entry == nullptr) return;
+  entry->state = state;
+  if (state == OperationState::done || state == OperationState::failed) entry->end_ns = now_ns;
+}
+
+void FlightRecord::set_late(int64_t ticket, std::vector<int> ranks) {
+  const std::lock_guard lock(mutex_);
+  if (FlightEntry* entry = find(ticket)) entry->late = std::move(ranks);
 }
 
 std::vector<FlightEntry> FlightRecord::snapshot() const {
@@ -95,43 +81,45 @@ void write(std::ostream& out, int rank, std::span<const FlightEntry> entries) {
   for (const FlightEntry& entry : entries) {
     const int64_t nanoseconds = entry.end_ns == 0 ? 0 : entry.end_ns - entry.begin_ns;
     text << "flight " << rank << ' ' << name_of(entry.lane) << ' ' << entry.context << ' '
-         << entry.sequence << ' ' << entry.operation << ' ' << entry.bytes << ' '
-         << name_of(entry.state) << ' ' << static_cast<double>(nanoseconds) * 1e-6 << '\n';
+         << write_ranks(entry.ranks ? *entry.ranks : std::vector<int>()) << ' ' << entry.sequence
+         << ' ' << entry.operation << ' ' << entry.bytes << ' ' << name_of(entry.state) << ' '
+         << static_cast<double>(nanoseconds) * 1e-6 << ' ' << write_ranks(entry.late) << '\n';
   }
   out << text.str() << std::flush;
 }
 
-std::vector<RankRecord> read_records(std::istream& in) {
-  std::map<int, RankRecord> records;
-  std::string line;
-  while (std::getline(in, line)) {
-    std::istringstream words(line);
-    std::string tag, lane, operation, state;
-    int rank = 0;
-    double milliseconds = 0;
-    FlightEntry entry;
-    words >> tag >> rank >> lane >> entry.context >> entry.sequence >> operation >> entry.bytes >>
-        state >> milliseconds;
-    HECATE_CHECK(words && tag == "flight", "flight record: not an entry: '", line, "'");
-    entry.lane = parse_lane(lane);
-    entry.state = parse_name<OperationState>(kStates, state);
-    entry.operation = operation;
-    entry.end_ns = static_cast<int64_t>(milliseconds * 1e6);
-    records[rank].rank = rank;
-    records[rank].entries.push_back(entry);
+std::string write_ranks(std::vector<int> ranks) {
+  if (ranks.empty()) return "-";
+  std::sort(ranks.begin(), ranks.end());
+  std::string text;
+  for (size_t begin = 0, end = 0; begin < ranks.size(); begin = end) {
+    end = begin + 1;
+    const int stride = end < ranks.size() ? ranks[end] - ranks[begin] : 1;
+    while (end < ranks.size() && ranks[end] - ranks[end - 1] == stride) ++end;
+    const bool worth_it = end - begin > 2 || (end - begin == 2 && stride == 1);
+    if (!worth_it) end = begin + 1;
+    text += concat(text.empty() ? "" : ",", ranks[begin]);
+    if (worth_it) text += concat("-", ranks[end - 1]);
+    if (worth_it && stride != 1) text += concat(":", stride);
   }
-  std::vector<RankRecord> sorted;
-  for (auto& [rank, record] : records) sorted.push_back(std::move(record));
-  return sorted;
+  return text;
 }
 
-std::string compare(std::span<const RankRecord> records) {
-  std::set<uint32_t> contexts;
-  for (const RankRecord& record : records)
-    for (const FlightEntry& entry : record.entries) contexts.insert(entry.context);
-  std::string report;
-  for (uint32_t context : contexts) report += compare_context(records, context);
-  return report;
+std::vector<int> read_ranks(const std::string& text) {
+  std::vector<int> ranks;
+  if (text == "-") return ranks;
+  std::istringstream parts(text);
+  for (std::string range; std::getline(parts, range, ',');) append_range(range, text, ranks);
+  std::sort(ranks.begin(), ranks.end());
+  return ranks;
+}
+
+std::string flight_file(const std::string& directory, int rank) {
+  return concat(directory, "/flight-", rank, ".txt");
+}
+
+std::string flight_report_file(const std::string& directory) {
+  return directory + "/flight-report.txt";
 }
 
 }  // namespace hecate::collectives

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <ostream>
 #include <span>
@@ -16,13 +17,19 @@ enum class OperationState : uint8_t { queued, running, done, failed };
 std::string_view name_of(OperationState state);
 
 struct FlightEntry {
+  /// Sequence number of point-to-point operations: they have no order that all ranks share.
+  static constexpr int64_t kPointToPoint = -1;
+
   std::string operation;
   LaneKind lane = LaneKind::compute;
-  uint32_t context = 0;  ///< which communicator, equal on all its ranks
-  int64_t sequence = 0;  ///< position in that communicator's order of calls
+  uint32_t context = 0;  ///< which communicator; groups without a common rank may share a number
+  /// Its ranks, numbered as in the world.
+  std::shared_ptr<const std::vector<int>> ranks;
+  int64_t sequence = 0;  ///< position in that communicator's order of calls, or kPointToPoint
   int64_t bytes = 0;     ///< that this rank sends and receives
   OperationState state = OperationState::queued;
   int64_t begin_ns = 0, end_ns = 0;  ///< steady clock of the rank; end 0: not over
+  std::vector<int> late;             ///< world ranks that it waited for when it was looked at
 };
 
 /// Ring of the last 64 operations. Thread-safe.
@@ -33,27 +40,30 @@ class FlightRecord {
   int64_t add(const FlightEntry& entry);
   /// A ticket that has left the ring is ignored.
   void update(int64_t ticket, OperationState state, int64_t now_ns);
+  /// Notes whom an operation waits for.
+  void set_late(int64_t ticket, std::vector<int> ranks);
   /// Oldest first.
   std::vector<FlightEntry> snapshot() const;
 
  private:
+  FlightEntry* find(int64_t ticket);
+
   mutable std::mutex mutex_;
   std::vector<FlightEntry> ring_ = std::vector<FlightEntry>(kEntries);
   int64_t next_ = 0;
 };
 
-/// One line per operation: "rank lane context sequence operation bytes state milliseconds".
+/// One line per operation: "flight rank lane context ranks sequence operation bytes state
+/// milliseconds late", sets of ranks as write_ranks() has them. flight_comparison.h reads it.
 void write(std::ostream& out, int rank, std::span<const FlightEntry> entries);
 
-/// One rank's record, for comparing.
-struct RankRecord {
-  int rank = 0;
-  std::vector<FlightEntry> entries;
-};
-/// What write() wrote, parsed back. @throws InvalidArgument on a line that it did not write.
-std::vector<RankRecord> read_records(std::istream& in);
-/// For each communicator where ranks differ: how far every rank got, and which ones are behind or
-/// called another operation. Empty when all agree.
-std::string compare(std::span<const RankRecord> records);
+/// A set of ranks as "0-3,8,16-30:2" (last: every second one), "-" when empty; and back, rising.
+/// @throws InvalidArgument for other text.
+std::string write_ranks(std::vector<int> ranks);
+std::vector<int> read_ranks(const std::string& text);
+
+/// Where a rank leaves its record, and where the comparison of all goes.
+std::string flight_file(const std::string& directory, int rank);
+std::string flight_report_file(const std::string& directory);
 
 }  // namespace hecate::collectives

@@ -1,6 +1,8 @@
 #include "collectives/engine/engine.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <utility>
@@ -61,7 +63,14 @@ void Doorbell::sleep(std::chrono::nanoseconds limit) {
 
 Engine::Engine(std::unique_ptr<Transport> transport, const CommunicatorOptions& options,
                Doorbell& doorbell)
-    : transport_(std::move(transport)), options_(options), doorbell_(&doorbell) {}
+    : transport_(std::move(transport)), options_(options), doorbell_(&doorbell) {
+  if (options_.flight_directory.empty()) return;
+  // What an earlier job left there is no evidence.
+  std::error_code ignored;
+  std::filesystem::remove(flight_file(options_.flight_directory, transport_->rank()), ignored);
+  if (transport_->rank() == 0)
+    std::filesystem::remove(flight_report_file(options_.flight_directory), ignored);
+}
 
 Engine::~Engine() = default;
 
@@ -73,14 +82,18 @@ std::shared_ptr<EngineWork> Engine::submit(Submission submission) {
     work = std::make_shared<EngineWork>(*this, id, options_.timeout);
     auto operation = std::make_unique<Operation>(id, std::move(submission), work);
     const Submission& request = operation->request;
-    operation->flight_ticket = flight_.add({.operation = request.name,
-                                            .lane = request.lane,
-                                            .context = request.context,
-                                            .sequence = request.sequence,
-                                            .bytes = request.bytes,
-                                            .state = OperationState::queued,
-                                            .begin_ns = now_ns(),
-                                            .end_ns = 0});
+    const bool ordered = !request.point_to_point;
+    operation->flight_ticket =
+        flight_.add({.operation = request.name,
+                     .lane = request.lane,
+                     .context = request.context,
+                     .ranks = request.ranks,
+                     .sequence = ordered ? request.sequence : FlightEntry::kPointToPoint,
+                     .bytes = request.bytes,
+                     .state = OperationState::queued,
+                     .begin_ns = now_ns(),
+                     .end_ns = 0,
+                     .late = {}});
     if (abandoned_) {
       work->finish(std::make_exception_ptr(CommError("the world was closed")));
       return work;
@@ -311,6 +324,7 @@ bool Engine::handle_completions() {
       finish(*op,
              std::make_exception_ptr(CommError(concat(op->request.name, ": transfer with rank ",
                                                       step.peer, " failed: ", completion.error))));
+      dump_flight_record();
       continue;
     }
     if (step.kind == StepKind::send) {
@@ -384,8 +398,10 @@ void Engine::finish(Operation& op, std::exception_ptr error) {
 void Engine::time_out(Operation& op) {
   if (op.work->done()) return;
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - op.begin;
+  for (const auto& operation : active_)
+    flight_.set_late(operation->flight_ticket, late_ranks(*operation));
   std::string peers;
-  for (int peer : op.late_peers()) peers += concat(peers.empty() ? "" : ", ", world_rank(op, peer));
+  for (int rank : late_ranks(op)) peers += concat(peers.empty() ? "" : ", ", rank);
   const std::string message =
       concat(op.request.name, " timed out on rank ", transport_->rank(), " after ", elapsed.count(),
              " s, waiting for rank ", peers.empty() ? "(none)" : peers, " (lane ",
@@ -402,14 +418,24 @@ void Engine::erase_finished() {
   std::erase_if(active_, [](const auto& op) { return op->work->done(); });
 }
 
+std::vector<int> Engine::late_ranks(const Operation& op) const {
+  std::vector<int> ranks = op.late_peers();
+  for (int& rank : ranks) rank = world_rank(op, rank);
+  return ranks;
+}
+
 void Engine::dump_flight_record() const {
   const auto entries = flight_.snapshot();
-  if (options_.flight_directory.empty()) {
-    write(std::cerr, transport_->rank(), entries);
-    return;
+  if (!options_.flight_directory.empty()) {
+    const std::string path = flight_file(options_.flight_directory, transport_->rank());
+    const std::string unfinished = path + ".tmp";
+    std::ofstream file(unfinished);
+    write(file, transport_->rank(), entries);
+    file.close();
+    // Whole or not at all: others read it.
+    if (file && std::rename(unfinished.c_str(), path.c_str()) == 0) return;
   }
-  std::ofstream file(concat(options_.flight_directory, "/flight-", transport_->rank(), ".txt"));
-  write(file, transport_->rank(), entries);
+  write(std::cerr, transport_->rank(), entries);
 }
 
 }  // namespace hecate::collectives

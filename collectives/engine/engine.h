@@ -79,6 +79,7 @@ class Engine {
   void release_step(Operation& operation, int32_t step);
   MessageKey key_of(const Operation& operation, const Step& step) const;
   int world_rank(const Operation& operation, int peer) const;
+  std::vector<int> late_ranks(const Operation& operation) const;
   Operation* find(uint64_t id);
   void dump_flight_record() const;
 

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <sstream>
 
 #include "collectives/token_exchange.h"
 #include "runtime/base/error.h"
@@ -128,45 +127,6 @@ TEST(Faults, UncheckedSizesAreAnErrorToo) {
     EXPECT_THROW(world.all_reduce(in.data(), out.data(), count, DType::f32, ReduceOp::sum).wait(),
                  CommError);
   });
-}
-
-TEST(FlightRecord, ComparisonShowsTheOddOneOut) {
-  std::ostringstream text;
-  for (int rank = 0; rank < 3; ++rank) {
-    FlightRecord record;
-    const int operations = rank == 1 ? 4 : 5;
-    for (int i = 0; i < operations; ++i) {
-      const auto ticket = record.add({.operation = "all_reduce",
-                                      .lane = LaneKind::sparse,
-                                      .context = 7,
-                                      .sequence = i,
-                                      .bytes = 64,
-                                      .begin_ns = 1000});
-      if (i < 4) record.update(ticket, OperationState::done, 3000);
-    }
-    write(text, rank, record.snapshot());
-  }
-  std::istringstream in(text.str());
-  const std::vector<RankRecord> records = read_records(in);
-  ASSERT_EQ(records.size(), 3u);
-  EXPECT_EQ(records[2].entries.back().lane, LaneKind::sparse);
-  const std::string report = compare(records);
-  EXPECT_THAT(report, HasSubstr("rank 1: operation 3 all_reduce, 64 bytes, done (behind)"));
-  EXPECT_THAT(report, HasSubstr("rank 0: operation 4 all_reduce, 64 bytes, queued\n"));
-  const RankRecord same[] = {records[0], records[2]};
-  EXPECT_EQ(compare(same), "");
-  std::istringstream nonsense("flight x");
-  EXPECT_THROW(read_records(nonsense), InvalidArgument);
-}
-
-TEST(FlightRecord, KeepsTheLast64) {
-  FlightRecord record;
-  for (int i = 0; i < 100; ++i) record.add({.operation = "barrier", .sequence = i});
-  record.update(0, OperationState::failed, 1);  // long gone
-  const auto entries = record.snapshot();
-  ASSERT_EQ(entries.size(), 64u);
-  EXPECT_EQ(entries.front().sequence, 36);
-  EXPECT_EQ(entries.front().state, OperationState::queued);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// One rank of a job in which the last rank fails: "mpi_fault (kill|stall) (before|inside|after)".
-// Survivors exit with 3 after a CommError, which they print.
+// One rank of a job in which the last rank fails:
+// "mpi_fault (kill|stall) (before|inside|after) FLIGHT_DIRECTORY".
+// Survivors exit with 3 after a CommError, which they print; one of them adds who is to blame.
 #include <signal.h>
 
 #include <chrono>
@@ -9,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "collectives/flight_comparison.h"
 #include "collectives/mpi/mpi.h"
 #include "runtime/base/error.h"
 
@@ -43,15 +45,20 @@ void use(const Communicator& all, std::string_view how, std::string_view when) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 4) return 2;
   CommunicatorOptions options;
   options.timeout = std::chrono::seconds(1);
+  options.flight_directory = argv[3];
+  int rank = -1;
   try {
     mpi::World world(options);
+    rank = world.communicator().rank();
     use(world.communicator(), argv[1], argv[2]);
     world.close();
   } catch (const hecate::CommError& error) {
     std::cerr << "survivor: " << error.what() << std::endl;
+    std::cerr << report_failure(options.flight_directory, rank, std::chrono::milliseconds(500))
+              << std::flush;
     std::_Exit(3);
   }
   return 0;

@@ -9,6 +9,9 @@
 #include <string>
 #include <tuple>
 
+#include "collectives/flight_comparison.h"
+#include "tests/runtime/io/scratch.h"
+
 namespace {
 
 using testing::HasSubstr;
@@ -38,13 +41,16 @@ size_t occurrences(const std::string& text, const std::string& word) {
 
 using Parameter = std::tuple<const char*, const char*, bool>;
 
-class MpiFaultTest : public testing::TestWithParam<Parameter> {};
+class MpiFaultTest : public testing::TestWithParam<Parameter> {
+ protected:
+  hecate::testing::ScratchDirectory scratch_;
+};
 
 TEST_P(MpiFaultTest, EndsTheJobAndNamesTheRank) {
   const auto& [how, when, recovery] = GetParam();
   const std::string command = std::string("timeout -k 1 30 ") + HECATE_MPIEXEC + " -np 3 " +
                               (recovery ? "--enable-recovery " : "") + HECATE_FAULT_PROGRAM + " " +
-                              how + " " + when;
+                              how + " " + when + " " + scratch_.path().string();
   const Outcome outcome = run(command);
   // With --enable-recovery mpirun itself reports success whatever its ranks return; the survivors
   // print on the way to their non-zero exit.
@@ -60,7 +66,14 @@ TEST_P(MpiFaultTest, EndsTheJobAndNamesTheRank) {
   if (recovery || stalled) {
     EXPECT_THAT(outcome.output, HasSubstr("timed out on rank"));
     EXPECT_THAT(outcome.output, HasSubstr("waiting for rank"));
-    EXPECT_THAT(outcome.output, HasSubstr("flight "));
+    // Before: nobody got past the reduction; after: nobody past the barrier that follows.
+    EXPECT_THAT(outcome.output, HasSubstr("odd one out: rank 2, which left no record"));
+    const std::string at = when == std::string("before")  ? "in all_reduce (operation 1 of"
+                           : when == std::string("after") ? "in barrier (operation 2 of"
+                                                          : "in ";
+    EXPECT_THAT(outcome.output, HasSubstr(at));
+    EXPECT_EQ(compare(hecate::collectives::read_records(scratch_.path().string())).odd,
+              std::vector<int>{2});
   }
   const Outcome left = run(std::string("pgrep -f ") + HECATE_FAULT_PROGRAM + "[[:space:]]" + how);
   EXPECT_EQ(left.output, "") << "processes left behind";

@@ -148,5 +148,20 @@ TEST_F(ProgramTest, DataPrepareNamesWhatIsWrong) {
   EXPECT_FALSE(std::filesystem::exists(scratch_ / "set"));
 }
 
+TEST_F(ProgramTest, FlightNamesTheOddRank) {
+  io::write_file(scratch_ / "flight-0.txt",
+                 "flight 0 sparse 3 0-1 16 barrier 0 done 0.1 -\n"
+                 "flight 0 sparse 3 0-1 17 all_reduce 4096 failed 1000.5 1\n");
+  io::write_file(scratch_ / "flight-1.txt", "flight 1 sparse 3 0-1 16 barrier 0 done 0.1 -\n");
+  const Outcome outcome = run("flight .");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("rank 0: operation 17 all_reduce, 4096 bytes, failed after "
+                                     "1000.5 ms, waiting for rank 1\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("odd one out: rank 1, which has not called all_reduce "
+                                     "(operation 17 of communicator 3, lane sparse)\n"));
+  EXPECT_EQ(run("flight flight-1.txt").out, "every operation on record ended\n");
+  EXPECT_EQ(run("flight nowhere").code, 1);
+}
+
 }  // namespace
 }  // namespace hecate::launcher
