@@ -65,8 +65,8 @@ DispatchPlan plan_nearest(std::span<const int64_t> counts, const Placement& mate
   return plan;
 }
 
-// Fills one expert's holders up to their targets: own tokens first, then the same node's, then the
-// rest; sources rising. flow [sources, holders].
+// Fills one expert's holders up to their targets (the room): own tokens first, then the same
+// node's, then the rest; sources rising. flow [sources, holders].
 void meet_targets(std::span<int64_t> left_of_source, std::span<int64_t> room,
                   std::span<const int> holders, const NodeMap& nodes, std::vector<int64_t>& flow) {
   const size_t among = holders.size();
@@ -93,21 +93,28 @@ void meet_targets(std::span<int64_t> left_of_source, std::span<int64_t> room,
 DispatchPlan plan_level(std::span<const int64_t> counts, const Placement& materialized,
                         const NodeMap& nodes) {
   const auto devices = at(materialized.devices()), experts = at(materialized.experts());
-  std::vector<int64_t> totals(experts);
-  for (size_t i = 0; i < counts.size(); ++i) totals[i % experts] += counts[i];
-  auto targets = level_targets(totals, materialized);
+  const DispatchPlan nearest = plan_nearest(counts, materialized, nodes);
+  HolderRows rows(experts);
+  for (size_t e = 0; e < experts; ++e) {
+    const auto holders = materialized.holders(static_cast<int>(e));
+    rows[e].resize(holders.size());
+    for (int s = 0; s < nearest.devices(); ++s)
+      for (const DispatchPiece& piece : nearest.pieces(s, static_cast<int>(e)))
+        rows[e][static_cast<size_t>(std::ranges::lower_bound(holders, piece.holder) -
+                                    holders.begin())] += piece.rows;
+  }
+  rows = level_rows(std::move(rows), materialized);
   std::vector<std::vector<int64_t>> flows(experts);
   std::vector<int64_t> left(devices);
   for (size_t e = 0; e < experts; ++e) {
-    if (totals[e] == 0) continue;
     for (size_t s = 0; s < devices; ++s) left[s] = counts[s * experts + e];
-    meet_targets(left, targets[e], materialized.holders(static_cast<int>(e)), nodes, flows[e]);
+    meet_targets(left, rows[e], materialized.holders(static_cast<int>(e)), nodes, flows[e]);
   }
   DispatchPlan plan(materialized.devices(), materialized.experts());
   for (size_t s = 0; s < devices; ++s)
     for (size_t e = 0; e < experts; ++e) {
       const auto holders = materialized.holders(static_cast<int>(e));
-      for (size_t h = 0; totals[e] > 0 && h < holders.size(); ++h)
+      for (size_t h = 0; h < holders.size(); ++h)
         plan.add(static_cast<int>(s), holders[h], flows[e][s * holders.size() + h]);
       plan.close_pair();
     }

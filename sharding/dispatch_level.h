@@ -1,20 +1,25 @@
 #pragma once
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "collectives/placement.h"
 
 namespace hecate::sharding {
 
-/// Rows that each holder of each expert computes so that the devices' total rows are as level as
-/// the replicas allow: [expert][position among its holders], summing to the expert's total.
-/// Repeated water-filling, one expert at a time (coordinate descent on the sum of squared device
-/// rows, at most `kLevelPasses` over all experts). Internal to plan_dispatch.
-/// @param totals per expert.
-std::vector<std::vector<int64_t>> level_targets(std::span<const int64_t> totals,
-                                                const collectives::Placement& materialized);
+/// Rows of each expert on each of its holders, [expert][position among its holders].
+using HolderRows = std::vector<std::vector<int64_t>>;
 
-inline constexpr int kLevelPasses = 8;
+/// Moves rows between an expert's holders until no device has more rows in all than the replicas
+/// make necessary. Devices at or below that level never end with fewer rows than before. Internal
+/// to plan_dispatch.
+/// 1. Devices above a lower bound of the level give rows to the experts' holders below it, one
+///    expert after the other, twice over all experts.
+/// 2. The highest device passes rows on over other experts and devices (shortest chain first) until
+///    it has the mean of the devices that its rows can reach: then nobody can do better. At most
+///    kChainsPerDevice * R chains.
+/// @param start where rows lie at first; every expert's sum is kept.
+HolderRows level_rows(HolderRows start, const collectives::Placement& materialized);
+
+inline constexpr int kChainsPerDevice = 8;
 
 }  // namespace hecate::sharding

@@ -140,21 +140,26 @@ void LoadTracker::record(const StepLoads& step) {
 }
 
 std::vector<double> LoadTracker::forecast_by_source(int layer) const {
-  HECATE_CHECK(layer >= 0 && layer < shape_.layers, "load tracker: layer ", layer, " of ",
-               shape_.layers);
-  const size_t size = static_cast<size_t>(shape_.sources) * static_cast<size_t>(shape_.experts);
-  if (recorded_ == 0) return std::vector<double>(size, 1.0);
-  const auto first = forecast_.begin() + static_cast<std::ptrdiff_t>(size) * layer;
-  return {first, first + static_cast<std::ptrdiff_t>(size)};
+  const std::span<const double> by_source = layer_forecast(layer);
+  if (recorded_ == 0) return std::vector<double>(by_source.size(), 1.0);
+  return {by_source.begin(), by_source.end()};
 }
 
 std::vector<double> LoadTracker::forecast(int layer) const {
-  const std::vector<double> by_source = forecast_by_source(layer);
+  const std::span<const double> by_source = layer_forecast(layer);
   const auto experts = static_cast<size_t>(shape_.experts);
+  if (recorded_ == 0) return std::vector<double>(experts, 1.0);
   std::vector<double> totals(experts);
   for (size_t i = 0; i < by_source.size(); i += experts)
     for (size_t e = 0; e < experts; ++e) totals[e] += by_source[i + e];
   return totals;
+}
+
+std::span<const double> LoadTracker::layer_forecast(int layer) const {
+  HECATE_CHECK(layer >= 0 && layer < shape_.layers, "load tracker: layer ", layer, " of ",
+               shape_.layers);
+  const size_t size = static_cast<size_t>(shape_.sources) * static_cast<size_t>(shape_.experts);
+  return std::span<const double>(forecast_).subspan(static_cast<size_t>(layer) * size, size);
 }
 
 std::vector<int64_t> LoadTracker::serialise() const {

@@ -76,6 +76,8 @@ class LoadTracker {
   void restore(std::span<const int64_t> flat);
 
  private:
+  std::span<const double> layer_forecast(int layer) const;
+
   LoadShape shape_;
   int window_;
   std::unique_ptr<const Forecaster> forecaster_;

@@ -134,7 +134,9 @@ std::optional<Calibration> calibrate(const CalibrationRequest& request, const La
                "calibrate: ", request.free_slots.size(), " slot counts for ", nodes.devices(),
                " devices");
   for (int free : request.free_slots) HECATE_CHECK(free >= 0, "calibrate: ", free, " free slots");
-  const DispatchPlan plan = plan_dispatch(request.counts, before, nodes.node_of());
+  HECATE_CHECK(request.counts.size() == at(before.experts()) * at(nodes.devices()),
+               "calibrate: ", request.counts.size(), " counts for ", nodes.devices(), " devices x ",
+               before.experts(), " experts");
   std::vector<double> loads(at(before.experts()));
   for (size_t i = 0; i < request.counts.size(); ++i)
     loads[i % loads.size()] += static_cast<double>(request.counts[i]);
@@ -151,8 +153,11 @@ std::optional<Calibration> calibrate(const CalibrationRequest& request, const La
   }
   if (after == before) return std::nullopt;
 
-  const double saved = layer_seconds(cost, plan) -
-                       layer_seconds(cost, plan_dispatch(request.counts, after, nodes.node_of()));
+  const auto seconds = [&](const Placement& placement) {
+    return layer_seconds(
+        cost, plan_dispatch(request.counts, placement, nodes.node_of(), request.dispatch));
+  };
+  const double saved = seconds(before) - seconds(after);
   const double extra = gather_seconds(cost, before, after, cost.gather_bytes) +
                        cost.reduce_exposed * gather_seconds(cost, before, after, cost.reduce_bytes);
   if (saved <= extra) return std::nullopt;

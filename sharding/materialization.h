@@ -29,6 +29,7 @@ struct CalibrationRequest {
   std::span<const int64_t> counts = {};  ///< [devices, experts]: what the gate sent, after drops
   int t = 0;
   std::span<const int> free_slots = {};  ///< per device: copies that still fit beside P'
+  DispatchPolicy dispatch = DispatchPolicy::nearest;  ///< that the layer will use
 };
 
 /// What calibration found. Seconds are modelled.
