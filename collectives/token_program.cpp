@@ -76,15 +76,37 @@ class HierarchicalBuilder {
     for (int k = 1; k < n; ++k) {
       const int to = locals[index((group_.local(me_) + k) % n)];
       const int from = locals[index((group_.local(me_) - k + n) % n)];
-      builder_.send(to, outgoing(to), bytes(me_, to));
-      builder_.receive(from, incoming(from), bytes(from, me_));
+      send(to, outgoing(to), bytes(me_, to));
+      receive(from, incoming(from), bytes(from, me_));
     }
+  }
+
+  // No message is longer than a segment.
+  template <class Move>
+  void in_segments(const Operand& whole, int64_t length, const Move& move) {
+    for (int64_t begin = 0; begin < length; begin += segment_) {
+      Operand piece = whole;
+      if (piece.slot < 0) {
+        piece.data += begin;
+      } else {
+        piece.offset += begin;
+      }
+      move(piece, std::min(segment_, length - begin));
+    }
+  }
+  void send(int to, const Operand& rows, int64_t length) {
+    in_segments(rows, length,
+                [&](const Operand& piece, int64_t n) { builder_.send(to, piece, n); });
+  }
+  void receive(int from, const Operand& rows, int64_t length) {
+    in_segments(rows, length,
+                [&](const Operand& piece, int64_t n) { builder_.receive(from, piece, n); });
   }
 
   void gather(int to_node, std::vector<Message>& messages) {
     const int leader = sender(node_, to_node);
     if (leader != me_) {
-      for (int d : group_.members(to_node)) builder_.send(leader, outgoing(d), bytes(me_, d));
+      for (int d : group_.members(to_node)) send(leader, outgoing(d), bytes(me_, d));
       return;
     }
     const int64_t total = message_bytes(node_, to_node);
@@ -106,9 +128,14 @@ class HierarchicalBuilder {
   void add_rows(Message& message, int source, int destination, int64_t offset) {
     const int64_t length = bytes(source, destination);
     const Operand place = part(message.slot, offset);
-    const int32_t step = source == me_ ? builder_.copy(outgoing(destination), place, length)
-                                       : builder_.receive(source, place, length);
-    if (step >= 0) message.filled.push_back(step);
+    if (source == me_) {
+      const int32_t step = builder_.copy(outgoing(destination), place, length);
+      if (step >= 0) message.filled.push_back(step);
+      return;
+    }
+    in_segments(place, length, [&](const Operand& piece, int64_t n) {
+      message.filled.push_back(builder_.receive(source, piece, n));
+    });
   }
 
   void cross_out(int to_node, const std::vector<Message>& messages) {
@@ -135,7 +162,7 @@ class HierarchicalBuilder {
   void spread(int from_node, const std::vector<Message>& messages) {
     const int leader = receiver(from_node, node_);
     if (leader != me_) {
-      for (int s : group_.members(from_node)) builder_.receive(leader, incoming(s), bytes(s, me_));
+      for (int s : group_.members(from_node)) receive(leader, incoming(s), bytes(s, me_));
       return;
     }
     const Message& message = messages[index(from_node)];
@@ -145,16 +172,22 @@ class HierarchicalBuilder {
       for (int s : group_.members(from_node)) {
         const int64_t length = bytes(s, d);
         const Operand place = part(message.slot, offset);
-        const int32_t step =
-            d == me_ ? builder_.copy(place, incoming(s), length) : builder_.send(d, place, length);
-        // Only the segments that these rows lie in have to be there.
-        if (length > 0) {
-          for (int64_t k = offset / segment_; k <= (offset + length - 1) / segment_; ++k)
-            builder_.order(message.filled[static_cast<size_t>(k)], step);
+        if (d == me_) {
+          order_after(message, offset, length, builder_.copy(place, incoming(s), length));
+        } else {
+          in_segments(place, length, [&](const Operand& piece, int64_t n) {
+            order_after(message, piece.offset, n, builder_.send(d, piece, n));
+          });
         }
         offset += length;
       }
     }
+  }
+
+  // Only the segments that these bytes lie in have to be there.
+  void order_after(const Message& message, int64_t offset, int64_t length, int32_t step) {
+    for (int64_t k = offset / segment_; length > 0 && k <= (offset + length - 1) / segment_; ++k)
+      builder_.order(message.filled[static_cast<size_t>(k)], step);
   }
 
   const Group& group_;

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <future>
 #include <iostream>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <thread>
@@ -140,6 +141,8 @@ World::~World() {
 }
 
 double World::native(Native call, const void* in, void* out, int64_t count) const {
+  HECATE_CHECK(count >= 0 && count <= std::numeric_limits<int>::max(),
+               "mpi: the library's own call of ", count, " elements, expected at most 2^31 - 1");
   std::promise<double> measured;
   auto result = measured.get_future();
   {

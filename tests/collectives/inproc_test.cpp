@@ -2,6 +2,7 @@
 
 #include "runtime/base/error.h"
 #include "tests/collectives/contract.h"
+#include "tests/collectives/large.h"
 #include "tests/collectives/threads.h"
 
 namespace hecate::collectives {
@@ -51,6 +52,14 @@ TEST(InprocWorld, SixtyFourRanksOnEightNodes) {
       world.all_reduce(in.data(), out.data(), count, DType::i64, ReduceOp::sum).wait();
     ASSERT_EQ(out, std::vector<int64_t>(count, 64 * 63 / 2));
   });
+}
+
+TEST(InprocWorld, MovesMoreThanTwoGibibytes) {
+  const std::string reason = contract::reason_to_skip_large();
+  if (!reason.empty()) GTEST_SKIP() << reason;
+  CommunicatorOptions options;
+  options.timeout = std::chrono::seconds(100);
+  EXPECT_NO_THROW(run_ranks(2, options, contract::large_transfers_arrive));
 }
 
 TEST(InprocWorld, RefusesImpossibleRankCounts) {
