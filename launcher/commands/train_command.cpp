@@ -20,6 +20,7 @@ struct Options {
   SettingsOptions settings;
   std::string run;
   bool resume = false;
+  std::string trace;
 };
 
 // The configuration of a resumed run is its own, then the file's and the overrides'.
@@ -59,6 +60,8 @@ int report(const TrainSummary& summary, const RunDirectory& directory) {
 
 int run(const Options& options) {
   start_logging({.rank = 0, .ranks = 1, .file = {}, .terminal = is_terminal(2), .level = "info"});
+  const trace::StepRange traced =
+      options.trace.empty() ? trace::StepRange{} : trace::parse_step_range(options.trace);
   const RunConfig config = with_vocabulary(load_run_config(settings_of(options)));
   const fs::path path = run_path(options);
   const RunDirectory directory = options.resume
@@ -66,6 +69,7 @@ int run(const Options& options) {
                                      : RunDirectory::create(path, config::to_toml(config));
   keep_tokenizer(config.data, directory.path());
   Trainer trainer(config, directory, options.resume);
+  if (!options.trace.empty()) trainer.trace(traced);
   return report(trainer.run(), directory);
 }
 
@@ -77,6 +81,8 @@ void add_train_command(Command root) {
   options->settings.add_to(command, false);
   command.option("--run", options->run, "DIR", "run directory; default: runs/<date>-<name>");
   command.flag("--resume", options->resume, "continue from the newest valid checkpoint of --run");
+  command.option("--trace", options->trace, "steps=A..B",
+                 "writes a timeline of these steps' operations, for ui.perfetto.dev");
   command.action([options] { return run(*options); });
 }
 

@@ -62,4 +62,8 @@ std::filesystem::path RunDirectory::log(int rank) const {
   return path_ / "logs" / concat("rank-", rank, ".log");
 }
 
+std::filesystem::path RunDirectory::timeline(int rank) const {
+  return path_ / "timeline" / concat("rank-", rank, ".json");
+}
+
 }  // namespace hecate::launcher

@@ -5,7 +5,8 @@
 
 namespace hecate::launcher {
 
-/// Where a run keeps everything: config.toml (resolved), steps.jsonl, checkpoints/, logs/.
+/// Where a run keeps everything: config.toml (resolved), steps.jsonl, checkpoints/, logs/,
+/// timeline/.
 class RunDirectory {
  public:
   /// "runs/20260131-174500-NAME", local time, with "-2", "-3", ... while it exists.
@@ -27,6 +28,7 @@ class RunDirectory {
   std::filesystem::path steps() const { return path_ / "steps.jsonl"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   std::filesystem::path log(int rank) const;
+  std::filesystem::path timeline(int rank) const;
 
  private:
   explicit RunDirectory(std::filesystem::path path) : path_(std::move(path)) {}

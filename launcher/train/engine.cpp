@@ -105,7 +105,13 @@ void Engine::run_micro_batches(int64_t step) {
       step_->bind(graph_.inputs().document_begin, batch_.documents_at(first, options_.micro_batch));
     step_->run(first == 0, first + options_.micro_batch == options_.global_batch);
     result_->flops += add_timings(*step_, *result_);
+    record(step, first / options_.micro_batch, *step_);
   }
+}
+
+void Engine::record(int64_t step, int64_t micro_batch, const graph::Executor& executor) const {
+  if (recorder_ != nullptr && recorder_->wants(step + 1))
+    recorder_->record(step + 1, micro_batch, executor);
 }
 
 void Engine::load(const data::Loader& loader, uint64_t first_sample) {
@@ -131,6 +137,7 @@ StepResult Engine::train_step(int64_t step, double rate, double loss_limit) {
   optimizer_.prepare(rate, step + 1, apply);
   update_->run();
   add_timings(*update_, result);
+  record(step, -1, *update_);
   const models::UpdateReport& report = optimizer_.report();
   result.gradient_norm = report.gradient_norm;
   if (!finite)

@@ -12,6 +12,7 @@
 #include "models/transformer.h"
 #include "runtime/data/loader.h"
 #include "runtime/graph/executor.h"
+#include "runtime/trace/timeline.h"
 
 namespace hecate::launcher {
 
@@ -65,6 +66,9 @@ class Engine {
   /// Step number `step` (0 first) on the batch.
   /// @param loss_limit parameters are not updated when the loss is above it.
   StepResult train_step(int64_t step, double rate, double loss_limit);
+  /// Every run of a graph in train_step() is recorded from now on, as one of step `step` + 1, in
+  /// the steps that the recorder wants; it outlives the engine. Null: no more.
+  void record(trace::TimelineRecorder* recorder) { recorder_ = recorder; }
   /// Over the first `windows` windows of the validation part, rounded up to whole micro-batches;
   /// 0 = all.
   EvaluationResult evaluate(const data::Validation& validation, uint64_t windows = 0);
@@ -86,6 +90,7 @@ class Engine {
   void run_micro_batches(int64_t step);
   void set_scalars(int64_t step, int64_t first_sequence, bool training);
   double add_timings(const graph::Executor& executor, StepResult& result) const;
+  void record(int64_t step, int64_t micro_batch, const graph::Executor& executor) const;
   std::optional<data::MaskingConfig> masking() const;
 
   EngineOptions options_;
@@ -103,6 +108,7 @@ class Engine {
   Batch batch_;
   double data_seconds_ = 0;
   StepResult* result_ = nullptr;
+  trace::TimelineRecorder* recorder_ = nullptr;
 };
 
 }  // namespace hecate::launcher

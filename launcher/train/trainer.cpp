@@ -96,6 +96,7 @@ TrainSummary Trainer::run() {
                        .evaluation = {}};
   if (saved_step_ != progress_.step) save();
   if (!summary.interrupted && validation_) evaluate(0);
+  write_timeline();
   writer_->wait();
   line_.reset();
   summary.evaluation = evaluation_;
@@ -172,6 +173,17 @@ void Trainer::log_step(const StepResult& result, double rate) {
                           .result = &result,
                           .statistics = &engine_.statistics(),
                           .ledger = &engine_.ledger()}));
+}
+
+void Trainer::trace(trace::StepRange steps) {
+  recorder_ = std::make_unique<trace::TimelineRecorder>(steps);
+  engine_.record(recorder_.get());
+}
+
+void Trainer::write_timeline() {
+  if (!recorder_) return;
+  recorder_->write(directory_.timeline(0));
+  spdlog::info("timeline in {}", directory_.timeline(0).string());
 }
 
 bool Trainer::evaluates_after(int64_t step) const {

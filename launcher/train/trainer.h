@@ -30,6 +30,9 @@ class Trainer {
   Trainer(const RunConfig& config, const RunDirectory& directory, bool resume);
   ~Trainer();
 
+  /// Records these steps' operations; their timeline is in the run directory when run() is over.
+  void trace(trace::StepRange steps);
+
   /// @throws NumericError naming step and tensor when the run must stop on a spike; IoError when a
   /// file cannot be written. Older checkpoints are whole then.
   TrainSummary run();
@@ -43,6 +46,7 @@ class Trainer {
   void handle_spike(const StepResult& result);
   void roll_back();
   void log_step(const StepResult& result, double rate);
+  void write_timeline();
   void evaluate(uint64_t windows);
   void save();
   bool evaluates_after(int64_t step) const;
@@ -58,6 +62,7 @@ class Trainer {
   std::unique_ptr<checkpoint::CheckpointWriter> writer_;
   std::unique_ptr<StepLog> log_;
   std::unique_ptr<ProgressLine> line_;
+  std::unique_ptr<trace::TimelineRecorder> recorder_;
   std::deque<double> recent_losses_;
   int64_t spikes_ = 0;
   int64_t saved_step_ = -1;

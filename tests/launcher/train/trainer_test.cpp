@@ -4,6 +4,8 @@
 #include <cmath>
 #include <csignal>
 #include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "launcher/checkpoint/directory.h"
@@ -175,6 +177,24 @@ TEST_F(TrainerTest, ADamagedNewestCheckpointIsSkipped) {
     if (file.path().extension() == ".safetensors")
       std::filesystem::resize_file(file.path(), file.file_size() / 2);
   EXPECT_EQ(run_.train("a", {}, true), whole);
+}
+
+TEST_F(TrainerTest, TracedStepsBecomeATimeline) {
+  const RunConfig config = run_.config({"train.micro_batch=2", "train.steps=5"});
+  const RunDirectory directory = RunDirectory::create(run_.root() / "a", config::to_toml(config));
+  Trainer trainer(config, directory, false);
+  trainer.trace(trace::parse_step_range("steps=2..3"));
+  trainer.run();
+  std::ifstream file(directory.timeline(0));
+  const auto events = nlohmann::json::parse(file).at("traceEvents");
+  std::map<std::string, int> parts;
+  for (const auto& event : events)
+    if (event["ph"] == "X" && event["cat"] == "step") ++parts[event["name"]];
+  EXPECT_EQ(parts, (std::map<std::string, int>{{"step 2", 1},
+                                               {"step 3", 1},
+                                               {"micro-batch 0", 2},
+                                               {"micro-batch 1", 2},
+                                               {"update", 2}}));
 }
 
 TEST_F(TrainerTest, ResumingOnOtherDataIsRefused) {
