@@ -14,16 +14,18 @@ namespace hecate::launcher {
 namespace {
 
 constexpr int kSecondSignalCode = 130, kDeadlineCode = 124;
-constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGALRM};
+constexpr std::array<int, 4> kSignals = {SIGINT, SIGTERM, SIGUSR1, SIGALRM};
 
 // A signal handler has no argument of its own: the state of the one live guard is static.
 std::atomic<bool> live{false};
+std::atomic<bool> speaks{true};
 std::atomic<int> received{0};
 std::atomic<unsigned> deadline{0};
 std::array<struct sigaction, kSignals.size()> previous;
 static_assert(std::atomic<int>::is_always_lock_free);
 
 void say(std::string_view text) {
+  if (!speaks) return;
   if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nobody left to tell
 }
 
@@ -45,11 +47,12 @@ void on_deadline(int) {
 
 }  // namespace
 
-SignalGuard::SignalGuard(double deadline_seconds) {
+SignalGuard::SignalGuard(double deadline_seconds, bool speak) {
   HECATE_CHECK(deadline_seconds > 0 && deadline_seconds < 1e9,
                "signal deadline: expected between 0 and 1e9 seconds, got ", deadline_seconds);
   HECATE_CHECK(!live.exchange(true), "a SignalGuard lives already");
   received = 0;
+  speaks = speak;
   deadline = static_cast<unsigned>(std::ceil(deadline_seconds));
   for (size_t i = 0; i < kSignals.size(); ++i) {
     struct sigaction action {};

@@ -13,7 +13,7 @@ namespace hecate::launcher {
 namespace {
 
 TEST(SignalGuardTest, FirstSignalOnlyRaisesTheFlag) {
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) {
     const SignalGuard guard(60);
     EXPECT_FALSE(guard.requested());
     raise(signal);
@@ -30,6 +30,16 @@ TEST(SignalGuardDeathTest, SecondSignalEndsTheProcessWith130) {
         raise(SIGINT);
       },
       ::testing::ExitedWithCode(130), "second signal");
+}
+
+TEST(SignalGuardDeathTest, OtherRanksStopSilently) {
+  EXPECT_EXIT(
+      {
+        const SignalGuard guard(60, false);
+        raise(SIGUSR1);
+        raise(SIGTERM);
+      },
+      ::testing::ExitedWithCode(130), "^$");
 }
 
 TEST(SignalGuardDeathTest, PassedDeadlineEndsTheProcessWith124) {
