@@ -61,7 +61,8 @@ CLI::App& deepest(CLI::App& app) {
 
 // What no option, argument or command of `app` or its parents took.
 void check_leftovers(const CLI::App& app) {
-  const std::vector<std::string> left = app.remaining();
+  std::vector<std::string> left = app.remaining();
+  std::erase(left, "--");  // the mark itself, which CLI11 hands back
   if (!left.empty()) {
     const std::string& word = left.front();
     const bool option = word.starts_with("-");
@@ -98,6 +99,10 @@ Command Command::command(const std::string& name, const std::string& summary) {
   app->allow_extras();
   node_->nodes->push_back(std::make_unique<Node>(Node{app, node_->actions, node_->nodes}));
   return Command(node_->nodes->back().get());
+}
+
+std::vector<std::string> Command::names() const {
+  return command_names(*node_->app);
 }
 
 void Command::action(std::function<int()> run) {

@@ -18,6 +18,9 @@ class Command {
   /// A command below this one: `hecate data prepare`.
   Command command(const std::string& name, const std::string& summary);
 
+  /// Names of the commands below this one, in the order of their making.
+  std::vector<std::string> names() const;
+
   /// What runs when the command is given; returns the exit code. A command without an action needs
   /// one of its sub-commands.
   void action(std::function<int()> run);
@@ -36,7 +39,7 @@ class Command {
 
   /// An argument without a name, in the order of these calls.
   void argument(const std::string& name, std::string& value, const std::string& doc, bool required);
-  /// The rest of the arguments; at least one.
+  /// The rest of the arguments; at least one. Behind `--` they may look like options.
   void arguments(const std::string& name, std::vector<std::string>& values, const std::string& doc);
 
  private:

@@ -72,6 +72,15 @@ TEST_F(CommandLineTest, NestedCommandTakesManyArguments) {
   EXPECT_THAT(files_, ElementsAre("a", "b", "c"));
 }
 
+TEST_F(CommandLineTest, BehindTheMarkAnythingIsAnArgument) {
+  run({"file", "pack", "--", "paint", "-n", "--set", "a=b", "--help"});
+  EXPECT_THAT(files_, ElementsAre("paint", "-n", "--set", "a=b", "--help"));
+}
+
+TEST_F(CommandLineTest, NamesOfCommandsAreKnown) {
+  EXPECT_THAT(line_.root().names(), ElementsAre("paint", "file"));
+}
+
 TEST_F(CommandLineTest, VersionAndHelpPrintAndSucceed) {
   EXPECT_EQ(run({"--version"}), 0);
   EXPECT_EQ(output_, "tool 1.2\n");
