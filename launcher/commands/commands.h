@@ -11,6 +11,7 @@ void add_eval_command(Command root);
 void add_generate_command(Command root);
 void add_bench_command(Command root);
 void add_flight_command(Command root);
+void add_launch_command(Command root);
 
 /// All of them.
 void add_commands(Command root);
