@@ -90,32 +90,40 @@ void meet_targets(std::span<int64_t> left_of_source, std::span<int64_t> room,
     }
 }
 
+size_t position(std::span<const int> holders, int holder) {
+  return static_cast<size_t>(std::ranges::lower_bound(holders, holder) - holders.begin());
+}
+
 DispatchPlan plan_level(std::span<const int64_t> counts, const Placement& materialized,
                         const NodeMap& nodes) {
   const auto devices = at(materialized.devices()), experts = at(materialized.experts());
   const DispatchPlan nearest = plan_nearest(counts, materialized, nodes);
-  HolderRows rows(experts);
-  for (size_t e = 0; e < experts; ++e) {
-    const auto holders = materialized.holders(static_cast<int>(e));
-    rows[e].resize(holders.size());
-    for (int s = 0; s < nearest.devices(); ++s)
-      for (const DispatchPiece& piece : nearest.pieces(s, static_cast<int>(e)))
-        rows[e][static_cast<size_t>(std::ranges::lower_bound(holders, piece.holder) -
-                                    holders.begin())] += piece.rows;
-  }
-  rows = level_rows(std::move(rows), materialized);
+  HolderRows before(experts);
+  for (size_t e = 0; e < experts; ++e)
+    before[e].resize(materialized.holders(static_cast<int>(e)).size());
+  for (int s = 0; s < nearest.devices(); ++s)
+    for (int e = 0; e < nearest.experts(); ++e)
+      for (const DispatchPiece& piece : nearest.pieces(s, e))
+        before[at(e)][position(materialized.holders(e), piece.holder)] += piece.rows;
+  HolderRows after = level_rows(before, materialized);
+  // Experts whose rows stay where they are keep their pieces.
   std::vector<std::vector<int64_t>> flows(experts);
   std::vector<int64_t> left(devices);
   for (size_t e = 0; e < experts; ++e) {
+    if (after[e] == before[e]) continue;
     for (size_t s = 0; s < devices; ++s) left[s] = counts[s * experts + e];
-    meet_targets(left, rows[e], materialized.holders(static_cast<int>(e)), nodes, flows[e]);
+    meet_targets(left, after[e], materialized.holders(static_cast<int>(e)), nodes, flows[e]);
   }
   DispatchPlan plan(materialized.devices(), materialized.experts());
-  for (size_t s = 0; s < devices; ++s)
-    for (size_t e = 0; e < experts; ++e) {
-      const auto holders = materialized.holders(static_cast<int>(e));
-      for (size_t h = 0; h < holders.size(); ++h)
-        plan.add(static_cast<int>(s), holders[h], flows[e][s * holders.size() + h]);
+  for (int s = 0; s < plan.devices(); ++s)
+    for (int e = 0; e < plan.experts(); ++e) {
+      const auto holders = materialized.holders(e);
+      if (flows[at(e)].empty())
+        for (const DispatchPiece& piece : nearest.pieces(s, e))
+          plan.add(s, piece.holder, piece.rows);
+      else
+        for (size_t h = 0; h < holders.size(); ++h)
+          plan.add(s, holders[h], flows[at(e)][at(s) * holders.size() + h]);
       plan.close_pair();
     }
   return plan;
@@ -133,6 +141,7 @@ DispatchPlan::DispatchPlan(int devices, int experts)
     : devices_(devices), experts_(experts), between_(at(devices) * at(devices)) {
   first_.reserve(at(devices) * at(experts) + 1);
   first_.push_back(0);
+  pieces_.reserve(at(devices) * at(experts));
 }
 
 void DispatchPlan::add(int source, int holder, int64_t rows) {
