@@ -6,6 +6,9 @@
 
 #include "sharding/materialization.h"
 #include "sharding/ownership.h"
+#include "sharding/policies/eplb.h"
+#include "sharding/policies/fastermoe.h"
+#include "sharding/policies/smartmoe.h"
 
 /// The planners against the published exact cases, where those are at hand.
 namespace hecate::sharding {
@@ -58,6 +61,52 @@ TEST_F(PlanVectorsTest, Algorithm2PlacesTheRestExactly) {
       }
     EXPECT_EQ(free, std::vector<int>(free.size(), 0)) << test.dump();
   }
+}
+
+TEST_F(PlanVectorsTest, FasterMoeShadowsExactly) {
+  ASSERT_FALSE(cases_["fastermoe"].empty());
+  for (const json& test : cases_["fastermoe"])
+    EXPECT_EQ(
+        shadowed_experts(test["load"].get<std::vector<double>>(), {.d_model = test["H"],
+                                                                   .hidden_ratio = test["alpha"],
+                                                                   .bytes = test["bytes"],
+                                                                   .bandwidth = test["bandwidth"],
+                                                                   .flops = test["flops"]}),
+        test["shadowed"])
+        << test.dump();
+}
+
+TEST_F(PlanVectorsTest, SmartMoeExchangesExactly) {
+  ASSERT_FALSE(cases_["smartmoe"].empty());
+  for (const json& test : cases_["smartmoe"]) {
+    const SmartMoePlan plan =
+        exchange_experts(test["owner"].get<std::vector<int>>(),
+                         test["load"].get<std::vector<double>>(), test["devices"], test["slots"]);
+    EXPECT_EQ(plan.owners, test["new_owner"]) << test.dump();
+    EXPECT_EQ(plan.adopted, test["adopted"]) << test.dump();
+  }
+}
+
+// Copies of equal load may be swapped.
+TEST_F(PlanVectorsTest, EplbPutsTheSameLoadIntoEverySlot) {
+  ASSERT_FALSE(cases_["eplb"].empty());
+  for (const json& test : cases_["eplb"])
+    for (size_t l = 0; l < test["load"].size(); ++l) {
+      const auto loads = test["load"][l].get<std::vector<double>>();
+      const EplbLayer layer = eplb(loads, {.replicas = test["replicas"],
+                                           .groups = test["groups"],
+                                           .nodes = test["nodes"],
+                                           .devices = test["devices"]});
+      EXPECT_EQ(layer.copies, test["replica_count"][l]) << "layer " << l << " of " << test.dump();
+      const auto expected = test["physical_to_logical"][l].get<std::vector<int>>();
+      ASSERT_EQ(layer.expert_of.size(), expected.size());
+      const auto load = [&](int e) {
+        return loads[static_cast<size_t>(e)] / layer.copies[static_cast<size_t>(e)];
+      };
+      for (size_t i = 0; i < expected.size(); ++i)
+        EXPECT_EQ(load(layer.expert_of[i]), load(expected[i]))
+            << "slot " << i << ", layer " << l << " of " << test.dump();
+    }
 }
 
 }  // namespace
