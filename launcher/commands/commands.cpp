@@ -9,6 +9,7 @@ void add_commands(Command root) {
   add_data_command(root);
   add_config_command(root);
   add_bench_command(root);
+  add_plan_command(root);
   add_flight_command(root);
   add_launch_command(root);
 }
