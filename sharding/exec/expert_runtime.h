@@ -1,0 +1,83 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "collectives/communicator.h"
+#include "collectives/topology.h"
+#include "sharding/exec/expert_store.h"
+#include "sharding/exec/materializer.h"
+#include "sharding/exec/token_dispatcher.h"
+#include "sharding/loads.h"
+
+/// What the graph of a model needs to run its experts over the ranks of a domain.
+namespace hecate::sharding::exec {
+
+/// A rank's handles on its domain, one per lane. Collectives of a lane start in one order on all
+/// ranks.
+struct DomainLanes {
+  collectives::Communicator dispatch, sparse, dense;
+  collectives::Topology topology;
+
+  int rank() const { return dispatch.rank(); }
+  int size() const { return dispatch.size(); }
+};
+
+struct ExpertRuntimeOptions {
+  bool training = true;
+  /// Materialized parameters are given back after a layer's forward and gathered again for its
+  /// backward (re-materialization).
+  bool release = false;
+  int64_t prefetch_depth = 1;  ///< with release: layers gathered ahead of the one in use
+  int64_t slots = 0;           ///< m: experts of a layer that a rank can hold besides its own
+  int64_t micro_batches = 1;   ///< per step
+  int64_t counts_size = 0;     ///< of TokenDispatcher
+  bool bf16_wire = false;
+  collectives::SparseAlgorithm algorithm = collectives::SparseAlgorithm::automatic;
+  DispatcherOptions dispatcher;
+};
+
+class ExpertRuntime {
+ public:
+  /// All ranks of the domain must agree on everything but their rank.
+  ExpertRuntime(const DomainLanes& lanes, ExpertStore& store, MemoryLedger& ledger,
+                const ExpertRuntimeOptions& options);
+
+  const ExpertRuntimeOptions& options() const { return options_; }
+  const DomainLanes& lanes() const { return lanes_; }
+  ExpertStore& store() { return *store_; }
+  Materializer& materializer() { return materializer_; }
+  /// Of MoE layer `layer`.
+  TokenDispatcher& dispatcher(int64_t layer) { return *dispatchers_[static_cast<size_t>(layer)]; }
+
+  /// Whether any step materializes anything: without slots no gather is put into a graph.
+  bool materializes() const { return options_.slots > 0; }
+  /// Which buffer of materialized parameters a layer uses, forward and backward.
+  int64_t parameter_ring(int64_t layer) const {
+    return layer % materializer_.options().parameter_rings;
+  }
+  int64_t gradient_ring(int64_t layer) const {
+    return layer % materializer_.options().gradient_rings;
+  }
+  /// Gathers once per step and reduces after its last micro-batch; else for every micro-batch.
+  bool once_per_step() const { return !options_.release; }
+
+  /// Placements of the coming step.
+  void prepare(const std::vector<collectives::Placement>& placements) {
+    materializer_.prepare(placements);
+  }
+  /// Every expert at its owner alone.
+  void prepare_owners_only();
+
+  /// Adds what the micro-batch's dispatchers kept to `loads` (sources are the domain's ranks).
+  void add_loads(StepLoads& loads) const;
+
+ private:
+  DomainLanes lanes_;
+  ExpertStore* store_;
+  ExpertRuntimeOptions options_;
+  Materializer materializer_;
+  std::vector<std::unique_ptr<TokenDispatcher>> dispatchers_;
+};
+
+}  // namespace hecate::sharding::exec

@@ -1,0 +1,91 @@
+#include "sharding/exec/expert_store.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "runtime/base/error.h"
+
+namespace hecate::sharding::exec {
+namespace {
+
+int64_t owned_by(const Ownership& owners, int rank) {
+  return std::ranges::count(owners.all(), rank);
+}
+
+}  // namespace
+
+ExpertStore::ExpertStore(MemoryLedger& ledger, const ExpertChunks& chunks, Ownership owners,
+                         int rank)
+    : chunks_(chunks), owners_(std::move(owners)), rank_(rank) {
+  check(chunks_, owners_);
+  slots_ = (chunks.count() + owners_.devices() - 1) / owners_.devices();
+  slot_of_.assign(static_cast<size_t>(chunks_.count()), -1);
+  int64_t next = 0;
+  for (int64_t l = 0; l < chunks_.layers; ++l)
+    for (int64_t e = 0; e < chunks_.experts; ++e)
+      if (owns(l, e)) slot_of_[static_cast<size_t>(l * chunks_.experts + e)] = next++;
+  const int64_t bytes = slots_ * chunks_.elements * static_cast<int64_t>(sizeof(Real));
+  values_ = MemoryBlock(ledger, MemoryCategory::parameters, bytes);
+  gradients_ = MemoryBlock(ledger, MemoryCategory::gradients, bytes);
+  first_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
+  second_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
+  for (MemoryBlock* block : {&values_, &gradients_, &first_, &second_})
+    if (bytes > 0) std::memset(block->data(), 0, static_cast<size_t>(bytes));
+}
+
+void ExpertStore::check(const ExpertChunks& chunks, const Ownership& owners) {
+  HECATE_CHECK(owners.layers() == chunks.layers && owners.experts() == chunks.experts,
+               "expert owners: [", owners.layers(), ", ", owners.experts(), "], expected [",
+               chunks.layers, ", ", chunks.experts, "]");
+}
+
+Real* ExpertStore::at(const MemoryBlock& block, int64_t slot) const {
+  return reinterpret_cast<Real*>(block.data()) + slot * chunks_.elements;
+}
+
+OwnedChunk ExpertStore::chunk(int64_t layer, int64_t expert) const {
+  const int64_t slot = slot_of_[static_cast<size_t>(layer * chunks_.experts + expert)];
+  if (slot < 0) return {};
+  return {.value = at(values_, slot),
+          .gradient = at(gradients_, slot),
+          .first_moment = at(first_, slot),
+          .second_moment = at(second_, slot)};
+}
+
+void ExpertStore::check_room(const Ownership& owners) const {
+  check(chunks_, owners);
+  const int64_t owned = owned_by(owners, rank_);
+  HECATE_CHECK(owned <= slots_, "rank ", rank_, " would own ", owned, " experts, it has room for ",
+               slots_);
+}
+
+void ExpertStore::change_owners(Ownership owners) {
+  check_room(owners);
+  std::vector<bool> used(static_cast<size_t>(slots_), false);
+  std::vector<int64_t> slot_of(slot_of_.size(), -1);
+  const auto index = [&](int64_t l, int64_t e) {
+    return static_cast<size_t>(l * chunks_.experts + e);
+  };
+  const auto owned_then = [&](int64_t l, int64_t e) {
+    return owners.owner(static_cast<int>(l), static_cast<int>(e)) == rank_;
+  };
+  for (int64_t l = 0; l < chunks_.layers; ++l)
+    for (int64_t e = 0; e < chunks_.experts; ++e)
+      if (owned_then(l, e) && owns(l, e)) {
+        slot_of[index(l, e)] = slot_of_[index(l, e)];
+        used[static_cast<size_t>(slot_of_[index(l, e)])] = true;
+      }
+  int64_t next = 0;
+  for (int64_t l = 0; l < chunks_.layers; ++l)
+    for (int64_t e = 0; e < chunks_.experts; ++e) {
+      if (!owned_then(l, e) || owns(l, e)) continue;
+      while (used[static_cast<size_t>(next)]) ++next;
+      slot_of[index(l, e)] = next++;
+    }
+  slot_of_ = std::move(slot_of);
+  owners_ = std::move(owners);
+  ++epoch_;
+}
+
+}  // namespace hecate::sharding::exec

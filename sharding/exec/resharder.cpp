@@ -1,0 +1,100 @@
+#include "sharding/exec/resharder.h"
+
+#include <algorithm>
+#include <exception>
+#include <vector>
+
+#include "runtime/base/error.h"
+
+namespace hecate::sharding::exec {
+namespace {
+
+using collectives::Communicator;
+using collectives::Receive;
+using collectives::Send;
+
+constexpr int64_t kArrays = 3;  // values and both moments
+
+// Incoming chunks in the order of the moves, the arrays of a chunk adjacent.
+struct Arrivals {
+  std::vector<OwnerMove> moves;
+  MemoryBlock memory;
+  Real* at(int64_t arrival, int64_t array, int64_t elements) const {
+    return reinterpret_cast<Real*>(memory.data()) + (arrival * kArrays + array) * elements;
+  }
+};
+
+Arrivals make_room(const ExpertStore& store, const std::vector<OwnerMove>& moves, int me,
+                   MemoryLedger& ledger) {
+  Arrivals arrivals;
+  std::ranges::copy_if(moves, std::back_inserter(arrivals.moves),
+                       [&](const OwnerMove& move) { return move.to == me; });
+  arrivals.memory = MemoryBlock(ledger, MemoryCategory::buffers,
+                                std::ssize(arrivals.moves) * kArrays * store.chunks().elements *
+                                    static_cast<int64_t>(sizeof(Real)));
+  return arrivals;
+}
+
+int64_t transfer(const ExpertStore& store, const std::vector<OwnerMove>& moves,
+                 const Communicator& communicator, const Arrivals& arrivals) {
+  const int me = communicator.rank();
+  const int64_t elements = store.chunks().elements;
+  const int64_t bytes = elements * static_cast<int64_t>(sizeof(Real));
+  std::vector<Send> sends;
+  std::vector<Receive> receives;
+  for (const OwnerMove& move : moves) {
+    if (move.from == me) {
+      const OwnedChunk chunk = store.chunk(move.layer, move.expert);
+      for (const Real* data : {chunk.value, chunk.first_moment, chunk.second_moment})
+        sends.push_back({.peer = move.to, .data = data, .bytes = bytes});
+    }
+    if (move.to != me) continue;
+    const int64_t arrival = std::ssize(receives) / kArrays;
+    for (int64_t array = 0; array < kArrays; ++array)
+      receives.push_back(
+          {.peer = move.from, .data = arrivals.at(arrival, array, elements), .bytes = bytes});
+  }
+  communicator.exchange(sends, receives).wait();
+  return std::ssize(sends) * bytes;
+}
+
+// Whether all ranks got this far without an error; also a barrier.
+bool all_well(const Communicator& communicator, bool mine) {
+  const int32_t well = mine ? 1 : 0;
+  int32_t all = 0;
+  communicator.all_reduce(&well, &all, 1, DType::i32, collectives::ReduceOp::min).wait();
+  return all == 1;
+}
+
+}  // namespace
+
+ReshardReport reshard(ExpertStore& store, const Ownership& owners, const Communicator& communicator,
+                      MemoryLedger& ledger) {
+  const std::vector<OwnerMove> moving = moves(store.owners(), owners);
+  if (moving.empty()) return {};
+  Arrivals arrivals;
+  std::exception_ptr error;
+  try {
+    store.check_room(owners);
+    arrivals = make_room(store, moving, communicator.rank(), ledger);
+  } catch (const Error&) {
+    error = std::current_exception();
+  }
+  const bool well = all_well(communicator, !error);
+  if (error) std::rethrow_exception(error);
+  if (!well) throw DeviceError("reshard: another rank has no room for its experts");
+  const ReshardReport report{.moves = std::ssize(moving),
+                             .bytes_sent = transfer(store, moving, communicator, arrivals)};
+  all_well(communicator, true);  // everybody has everything: nothing can go wrong from here on
+  store.change_owners(owners);
+  const int64_t elements = store.chunks().elements;
+  for (size_t i = 0; i < arrivals.moves.size(); ++i) {
+    const OwnedChunk chunk = store.chunk(arrivals.moves[i].layer, arrivals.moves[i].expert);
+    Real* const targets[kArrays] = {chunk.value, chunk.first_moment, chunk.second_moment};
+    for (int64_t array = 0; array < kArrays; ++array)
+      std::copy_n(arrivals.at(static_cast<int64_t>(i), array, elements), elements, targets[array]);
+  }
+  return report;
+}
+
+}  // namespace hecate::sharding::exec
