@@ -5,13 +5,15 @@
 namespace hecate::models {
 
 Builder::Builder(graph::StepGraph& graph, const ModelConfig& model, const RouterConfig& router,
-                 const ParameterLayout& layout, ModelState& state, BatchShape batch)
+                 const ParameterLayout& layout, ModelState& state, BatchShape batch,
+                 const Parallel& parallel)
     : graph_(&graph),
       model_(&model),
       router_(&router),
       layout_(&layout),
       state_(&state),
-      batch_(batch) {
+      batch_(batch),
+      parallel_(parallel) {
   const size_t groups = static_cast<size_t>(model.layers) + 1;
   std::vector<int64_t> dense(groups, 0), experts(groups, 0);
   for (const ParameterSpec& spec : layout.specs())
@@ -49,6 +51,10 @@ BufferId Builder::integers(const std::string& name, int64_t rows, int64_t column
   return graph_->add_buffer(full_name(name), DType::i32, rows * columns);
 }
 
+BufferId Builder::counts(const std::string& name, int64_t count) {
+  return graph_->add_buffer(full_name(name), DType::i64, count);
+}
+
 BufferId Builder::pooled(const std::string& name, RowsId rows, int64_t columns) {
   return graph_->add_pooled(full_name(name), dtype_of<Real>(), rows, columns);
 }
@@ -69,10 +75,17 @@ Weight Builder::weight(const std::string& name) const {
 int32_t Builder::op(OpKind kind, const std::string& name, std::vector<BufferId> reads,
                     std::vector<BufferId> writes, OpCost cost, std::function<void(OpContext&)> run,
                     graph::When when) {
+  return lane_op(LaneKind::compute, kind, name, std::move(reads), std::move(writes), cost,
+                 std::move(run), when);
+}
+
+int32_t Builder::lane_op(LaneKind lane, OpKind kind, const std::string& name,
+                         std::vector<BufferId> reads, std::vector<BufferId> writes, OpCost cost,
+                         std::function<void(OpContext&)> run, graph::When when) {
   graph::Op op;
   op.name = full_name(name);
   op.kind = kind;
-  op.lane = LaneKind::compute;
+  op.lane = lane;
   op.layer = layer_;
   op.backward = backward_;
   op.when = when;
@@ -83,8 +96,13 @@ int32_t Builder::op(OpKind kind, const std::string& name, std::vector<BufferId> 
   return graph_->add(std::move(op));
 }
 
+BufferId Builder::token(const std::string& name) {
+  tokens_.push_back(graph_->add_external(full_name(name), DType::u8, 1, MemoryCategory::buffers));
+  return tokens_.back();
+}
+
 void Builder::bind_parameters(graph::Executor& executor) const {
-  for (const auto* group : {&weights_, &gradients_, &expert_weights_, &expert_gradients_})
+  for (const auto* group : {&weights_, &gradients_, &expert_weights_, &expert_gradients_, &tokens_})
     for (BufferId id : *group) executor.bind(id, state_);  // a token address: never dereferenced
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "models/config.h"
+#include "models/parallel.h"
 #include "models/parameters.h"
 #include "models/state.h"
 #include "runtime/graph/executor.h"
@@ -44,11 +45,14 @@ struct BatchShape {
 class Builder {
  public:
   Builder(graph::StepGraph& graph, const ModelConfig& model, const RouterConfig& router,
-          const ParameterLayout& layout, ModelState& state, BatchShape batch);
+          const ParameterLayout& layout, ModelState& state, BatchShape batch,
+          const Parallel& parallel = {});
 
   const ModelConfig& model() const { return *model_; }
   const RouterConfig& router() const { return *router_; }
   const BatchShape& batch() const { return batch_; }
+  const ParameterLayout& layout() const { return *layout_; }
+  const Parallel& parallel() const { return parallel_; }
   int64_t tokens() const { return batch_.tokens(); }
   ModelState* state() const { return state_; }
   graph::StepGraph& graph() { return *graph_; }
@@ -56,6 +60,7 @@ class Builder {
   /// Following operations belong to `layer` (-1: outside the layers), forward or backward.
   void enter(int32_t layer, bool backward);
   int32_t layer() const { return layer_; }
+  bool backward() const { return backward_; }
   /// While true, forward operations are repeats for backward: they must not count statistics.
   void set_recomputing(bool recomputing) { recomputing_ = recomputing; }
   bool recomputing() const { return recomputing_; }
@@ -63,6 +68,8 @@ class Builder {
   /// A Real matrix of the current layer. `name` is for timelines.
   BufferId matrix(const std::string& name, int64_t rows, int64_t columns);
   BufferId integers(const std::string& name, int64_t rows, int64_t columns);
+  /// i64 numbers.
+  BufferId counts(const std::string& name, int64_t count);
   BufferId pooled(const std::string& name, RowsId rows, int64_t columns);
   BufferId pooled_integers(const std::string& name, RowsId rows, int64_t columns);
 
@@ -78,6 +85,12 @@ class Builder {
   int32_t op(OpKind kind, const std::string& name, std::vector<BufferId> reads,
              std::vector<BufferId> writes, OpCost cost, std::function<void(OpContext&)> run,
              graph::When when = graph::When::always);
+  /// An operation of another lane than compute; its cost is the bytes that it moves.
+  int32_t lane_op(LaneKind lane, OpKind kind, const std::string& name, std::vector<BufferId> reads,
+                  std::vector<BufferId> writes, OpCost cost, std::function<void(OpContext&)> run,
+                  graph::When when = graph::When::always);
+  /// A buffer without memory of its own: orders operations on something that lives elsewhere.
+  BufferId token(const std::string& name);
 
   /// Binds the external parameter buffers of an executor; their memory belongs to the parameters.
   void bind_parameters(graph::Executor& executor) const;
@@ -92,10 +105,11 @@ class Builder {
   const ParameterLayout* layout_;
   ModelState* state_;
   BatchShape batch_;
+  Parallel parallel_;
   int32_t layer_ = -1;
   bool backward_ = false;
   bool recomputing_ = false;
-  std::vector<BufferId> weights_, gradients_, expert_weights_, expert_gradients_;
+  std::vector<BufferId> weights_, gradients_, expert_weights_, expert_gradients_, tokens_;
 };
 
 /// y [rows, out] = x [rows, in] w^T.

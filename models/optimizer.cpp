@@ -32,37 +32,53 @@ std::vector<UpdateRule> update_rules(const ParameterLayout& layout, const Optimi
 }
 
 OptimizerGraph::OptimizerGraph(const OptimizerConfig& config, const ModelConfig& model,
-                               const RouterConfig& router, LocalStorage& storage, ModelState& state)
+                               const RouterConfig& router, Storage& storage, ModelState& state,
+                               const collectives::Communicator& ranks)
     : config_(config),
       model_(&model),
       bias_rate_(router.bias_rate),
       storage_(&storage),
-      state_(&state) {
-  const std::vector<UpdateRule> rules = update_rules(storage.layout(), config);
-  int64_t elements = 0;
-  for (size_t i = 0; i < rules.size(); ++i) {
-    if (rules[i].frozen) continue;
-    auto group = std::ranges::find(groups_, rules[i], &Group::rule);
-    if (group == groups_.end()) group = groups_.insert(group, {.rule = rules[i], .ids = {}});
-    group->ids.push_back(static_cast<ParameterId>(i));
-    elements += storage.layout().spec(static_cast<ParameterId>(i)).size();
+      state_(&state),
+      ranks_(ranks),
+      rules_(update_rules(storage.layout(), config)),
+      all_(2 * static_cast<size_t>(ranks ? ranks.size() : 1)) {
+  refresh();
+  add_operations();
+}
+
+void OptimizerGraph::refresh() {
+  groups_.clear();
+  elements_ = 0;
+  for (const OwnedPiece& piece : storage_->pieces()) {
+    const UpdateRule& rule = rules_[static_cast<size_t>(piece.id)];
+    if (rule.frozen) continue;
+    auto group = std::ranges::find(groups_, rule, &Group::rule);
+    if (group == groups_.end()) group = groups_.insert(group, {.rule = rule, .pieces = {}});
+    group->pieces.push_back(piece);
+    elements_ += piece.size;
   }
+}
+
+void OptimizerGraph::add_operations() {
   token_ = graph_.add_external("optimizer.state", DType::u8, 1, MemoryCategory::optimizer);
-  const auto add = [&](const char* name, double passes, auto run) {
+  const auto add = [&](const char* name, LaneKind lane, double passes, auto run) {
     graph::Op op;
     op.name = name;
-    op.kind = graph::OpKind::optimizer;
+    op.kind = lane == LaneKind::compute ? graph::OpKind::optimizer : graph::OpKind::dense_reduce;
+    op.lane = lane;
     op.writes = {token_};
-    op.cost = {.flops = 2 * passes * static_cast<double>(elements),
-               .bytes = passes * static_cast<double>(elements) * sizeof(Real),
+    op.cost = {.flops = 2 * passes * static_cast<double>(elements_),
+               .bytes = passes * static_cast<double>(elements_) * sizeof(Real),
                .rows = {},
                .flops_per_row = 0,
                .bytes_per_row = 0};
     op.run = run;
     graph_.add(std::move(op));
   };
-  add("optimizer.norm", 1, [this](graph::OpContext& c) { measure(c.stream()); });
-  add("optimizer.adamw", 7, [this](graph::OpContext& c) { update(c.stream()); });
+  add("optimizer.norm", LaneKind::compute, 1, [this](graph::OpContext& c) { measure(c.stream()); });
+  if (ranks_)
+    add("optimizer.norm.reduce", LaneKind::dense, 0, [this](graph::OpContext&) { agree(); });
+  add("optimizer.adamw", LaneKind::compute, 7, [this](graph::OpContext& c) { update(c.stream()); });
 }
 
 void OptimizerGraph::bind(graph::Executor& executor) const {
@@ -77,30 +93,42 @@ void OptimizerGraph::prepare(double rate, int64_t step, bool apply) {
 
 void OptimizerGraph::measure(Stream& stream) {
   report_ = {};
-  double squares = 0;
+  squares_ = 0;
   for (const Group& group : groups_)
-    for (ParameterId id : group.ids) {
-      const std::span<Real> gradient = storage_->piece(storage_->gradients(), id);
-      const double sum = kernels::sum_of_squares(
-          stream, View<const Real>(gradient.data(), {static_cast<int64_t>(gradient.size())}));
-      if (!std::isfinite(sum) && report_.bad < 0) report_.bad = id;
-      squares += sum;
+    for (const OwnedPiece& piece : group.pieces) {
+      const double sum =
+          kernels::sum_of_squares(stream, View<const Real>(piece.gradient, {piece.size}));
+      if (!std::isfinite(sum) && (report_.bad < 0 || piece.id < report_.bad))
+        report_.bad = piece.id;
+      squares_ += sum;
     }
-  report_.gradient_norm = std::sqrt(squares);
+  report_.gradient_norm = std::sqrt(squares_);
+}
+
+void OptimizerGraph::agree() {
+  const double mine[2] = {squares_, static_cast<double>(report_.bad)};
+  ranks_.all_gather(mine, all_.data(), 2, DType::f64).wait();
+  report_.bad = -1;
+  squares_ = 0;
+  for (size_t i = 0; i < all_.size(); i += 2) {
+    squares_ += all_[i];
+    const auto bad = static_cast<ParameterId>(all_[i + 1]);
+    if (bad >= 0 && (report_.bad < 0 || bad < report_.bad)) report_.bad = bad;
+  }
+  report_.gradient_norm = std::sqrt(squares_);
 }
 
 void OptimizerGraph::update(Stream& stream) {
   if (!apply_ || report_.bad >= 0) return;
   const bool clips = config_.clip > 0 && report_.gradient_norm > config_.clip;
-  std::vector<kernels::AdamWPiece> pieces;
   for (const Group& group : groups_) {
-    pieces.clear();
-    for (ParameterId id : group.ids)
-      pieces.push_back({.parameter = storage_->piece(storage_->values(), id).data(),
-                        .gradient = storage_->piece(storage_->gradients(), id).data(),
-                        .first_moment = storage_->piece(storage_->first_moments(), id).data(),
-                        .second_moment = storage_->piece(storage_->second_moments(), id).data(),
-                        .size = storage_->layout().spec(id).size()});
+    adamw_pieces_.clear();
+    for (const OwnedPiece& piece : group.pieces)
+      adamw_pieces_.push_back({.parameter = piece.value,
+                               .gradient = piece.gradient,
+                               .first_moment = piece.first_moment,
+                               .second_moment = piece.second_moment,
+                               .size = piece.size});
     kernels::adamw(stream,
                    {.rate = rate_ * group.rule.rate_factor,
                     .beta1 = config_.beta1,
@@ -109,7 +137,7 @@ void OptimizerGraph::update(Stream& stream) {
                     .weight_decay = group.rule.weight_decay,
                     .step = step_,
                     .gradient_scale = clips ? config_.clip / report_.gradient_norm : 1},
-                   pieces);
+                   adamw_pieces_);
   }
   update_router_bias();
 }
@@ -117,18 +145,18 @@ void OptimizerGraph::update(Stream& stream) {
 // An expert below the mean load is raised, one above it lowered (arXiv:2408.15664, algorithm 1).
 void OptimizerGraph::update_router_bias() {
   if (model_->gate != "sigmoid_bias") return;
-  for (size_t i = 0; i < storage_->layout().specs().size(); ++i) {
-    const ParameterSpec& spec = storage_->layout().specs()[i];
+  for (const OwnedPiece& piece : storage_->pieces()) {
+    const ParameterSpec& spec = storage_->layout().spec(piece.id);
     if (spec.kind != ParameterKind::router_bias) continue;
     const std::vector<int64_t>& counts =
         state_->statistics.layers[static_cast<size_t>(spec.layer)].counts;
     int64_t sum = 0;
     for (int64_t count : counts) sum += count;
-    const std::span<Real> bias = storage_->piece(storage_->values(), static_cast<ParameterId>(i));
-    for (size_t e = 0; e < counts.size(); ++e) {
-      const int64_t scaled = counts[e] * static_cast<int64_t>(counts.size());
+    for (int64_t i = 0; i < piece.size; ++i) {
+      const int64_t scaled =
+          counts[static_cast<size_t>(piece.begin + i)] * static_cast<int64_t>(counts.size());
       const double direction = scaled < sum ? 1 : scaled > sum ? -1 : 0;
-      bias[e] += static_cast<Real>(bias_rate_ * direction);
+      piece.value[i] += static_cast<Real>(bias_rate_ * direction);
     }
   }
 }

@@ -3,8 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "collectives/communicator.h"
 #include "models/storage.h"
 #include "runtime/graph/executor.h"
+#include "runtime/kernels/adamw.h"
 
 namespace hecate::models {
 
@@ -63,11 +65,14 @@ struct UpdateReport {
 };
 
 /// The update part of a step as a graph: gradient norm, clipping, AdamW, load-driven router bias.
-/// All references outlive the object.
+/// Each rank measures and updates the pieces that it owns; the norm is summed over ranks in rank
+/// order. All references outlive the object.
 class OptimizerGraph {
  public:
+  /// @param ranks that share the parameters, on lane dense; empty: this one owns all.
   OptimizerGraph(const OptimizerConfig& config, const ModelConfig& model,
-                 const RouterConfig& router, LocalStorage& storage, ModelState& state);
+                 const RouterConfig& router, Storage& storage, ModelState& state,
+                 const collectives::Communicator& ranks = {});
   OptimizerGraph(const OptimizerGraph&) = delete;
   OptimizerGraph& operator=(const OptimizerGraph&) = delete;
 
@@ -76,29 +81,39 @@ class OptimizerGraph {
   /// Set before a run. @param step 1 for the first update. @param apply false: only the norm.
   void prepare(double rate, int64_t step, bool apply = true);
   const UpdateReport& report() const { return report_; }
+  /// After the storage's pieces have changed.
+  void refresh();
 
  private:
+  /// Pieces that one rule updates.
   struct Group {
     UpdateRule rule;
-    std::vector<ParameterId> ids;
+    std::vector<OwnedPiece> pieces;
   };
 
+  void add_operations();
   void measure(Stream& stream);
+  void agree();
   void update(Stream& stream);
   void update_router_bias();
 
   OptimizerConfig config_;
   const ModelConfig* model_;
   double bias_rate_;
-  LocalStorage* storage_;
+  Storage* storage_;
   ModelState* state_;
+  collectives::Communicator ranks_;
+  std::vector<UpdateRule> rules_;
   std::vector<Group> groups_;
+  int64_t elements_ = 0;
   graph::StepGraph graph_;
   graph::BufferId token_;
-  double rate_ = 0;
+  double rate_ = 0, squares_ = 0;
   int64_t step_ = 1;
   bool apply_ = true;
   UpdateReport report_;
+  std::vector<double> all_;  // [ranks, 2]: squares, first bad parameter
+  std::vector<kernels::AdamWPiece> adamw_pieces_;
 };
 
 }  // namespace hecate::models

@@ -187,18 +187,13 @@ ParameterId ParameterLayout::find(std::string_view name) const {
       concat("no parameter is named '", name, "'; nearest: '", nearest_name(name, names), "'"));
 }
 
-void initialize(const ParameterLayout& layout, uint64_t seed, std::span<Real> values) {
-  HECATE_CHECK(static_cast<int64_t>(values.size()) == layout.elements(),
-               "initialize: ", values.size(), " elements, the layout has ", layout.elements());
-  for (size_t id = 0; id < layout.specs().size(); ++id) {
-    const ParameterSpec& spec = layout.specs()[id];
-    const CounterRng rng(seed, stream_of(spec.name.c_str()));
-    Real* out = values.data() + layout.offset(static_cast<ParameterId>(id));
-    for (int64_t i = 0; i < spec.size(); ++i)
-      out[i] = static_cast<Real>(
-          spec.init_value +
-          (spec.init_std > 0 ? spec.init_std * rng.normal(static_cast<uint64_t>(i)) : 0.0));
-  }
+void initialize_piece(const ParameterSpec& spec, uint64_t seed, int64_t begin,
+                      std::span<Real> out) {
+  const CounterRng rng(seed, stream_of(spec.name.c_str()));
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = static_cast<Real>(
+        spec.init_value +
+        (spec.init_std > 0 ? spec.init_std * rng.normal(static_cast<uint64_t>(begin) + i) : 0.0));
 }
 
 }  // namespace hecate::models

@@ -76,8 +76,8 @@ class ParameterLayout {
   int64_t elements_ = 0, dense_elements_ = 0;
 };
 
-/// Writes initial values into a flat array of layout.elements(): each element is a function of
-/// (seed, tensor name, index), so any owner of any slice makes the same values.
-void initialize(const ParameterLayout& layout, uint64_t seed, std::span<Real> values);
+/// Initial values of elements [begin, begin + out.size()) of a tensor: each is a function of (seed,
+/// tensor name, index).
+void initialize_piece(const ParameterSpec& spec, uint64_t seed, int64_t begin, std::span<Real> out);
 
 }  // namespace hecate::models

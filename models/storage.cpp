@@ -4,18 +4,38 @@
 
 namespace hecate::models {
 
+void initialize(uint64_t seed, Storage& storage) {
+  for (const OwnedPiece& piece : storage.pieces())
+    initialize_piece(storage.layout().spec(piece.id), seed, piece.begin,
+                     {piece.value, static_cast<size_t>(piece.size)});
+}
+
 LocalStorage::LocalStorage(const ParameterLayout& layout, MemoryLedger& ledger, bool training)
     : layout_(&layout) {
   const int64_t bytes = layout.elements() * static_cast<int64_t>(sizeof(Real));
   values_ = MemoryBlock(ledger, MemoryCategory::parameters, bytes);
   std::ranges::fill(values(), Real{0});
-  if (!training) return;
-  gradients_ = MemoryBlock(ledger, MemoryCategory::gradients, bytes);
-  first_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
-  second_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
-  std::ranges::fill(gradients(), Real{0});
-  std::ranges::fill(first_moments(), Real{0});
-  std::ranges::fill(second_moments(), Real{0});
+  if (training) {
+    gradients_ = MemoryBlock(ledger, MemoryCategory::gradients, bytes);
+    first_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
+    second_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
+    std::ranges::fill(gradients(), Real{0});
+    std::ranges::fill(first_moments(), Real{0});
+    std::ranges::fill(second_moments(), Real{0});
+  }
+  for (size_t i = 0; i < layout.specs().size(); ++i) {
+    const auto id = static_cast<ParameterId>(i);
+    const auto at = [&](std::span<Real> array) {
+      return array.empty() ? nullptr : array.data() + layout.offset(id);
+    };
+    pieces_.push_back({.id = id,
+                       .begin = 0,
+                       .size = layout.spec(id).size(),
+                       .value = at(values()),
+                       .gradient = at(gradients()),
+                       .first_moment = at(first_moments()),
+                       .second_moment = at(second_moments())});
+  }
 }
 
 std::span<Real> LocalStorage::span(MemoryBlock& block) const {

@@ -1,5 +1,7 @@
 #pragma once
+#include <cstdint>
 #include <span>
+#include <vector>
 
 #include "models/parameters.h"
 #include "models/state.h"
@@ -7,12 +9,43 @@
 
 namespace hecate::models {
 
+/// A contiguous piece of a logical tensor that a rank owns: elements [begin, begin + size) of the
+/// row-major tensor, with its gradient and moments (null outside training).
+struct OwnedPiece {
+  ParameterId id = -1;
+  int64_t begin = 0, size = 0;
+  Real* value = nullptr;
+  Real* gradient = nullptr;
+  Real* first_moment = nullptr;
+  Real* second_moment = nullptr;
+};
+
+/// Who keeps a model's parameters: over all ranks together, the pieces hold every element of every
+/// tensor once. Optimizer, checkpoints and initialisation speak to it.
+class Storage {
+ public:
+  virtual ~Storage() = default;
+  virtual const ParameterLayout& layout() const = 0;
+  /// This rank's pieces, by id, then by begin.
+  virtual std::span<const OwnedPiece> pieces() const = 0;
+  /// Where operations find parameters and gradients; experts of sharded storages are null.
+  virtual ParameterTable table() = 0;
+};
+
+/// Initial values of the pieces: each element is a function of (seed, tensor name, index), so any
+/// owner of any piece makes the same values.
+void initialize(uint64_t seed, Storage& storage);
+
 /// All parameters of a model on one rank, with gradients and both Adam moments when training: four
 /// flat arrays of layout.elements().
-class LocalStorage {
+class LocalStorage final : public Storage {
  public:
-  /// Values are not initialised; moments are zero.
+  /// Values and moments are zero.
   LocalStorage(const ParameterLayout& layout, MemoryLedger& ledger, bool training);
+
+  const ParameterLayout& layout() const override { return *layout_; }
+  std::span<const OwnedPiece> pieces() const override { return pieces_; }
+  ParameterTable table() override;
 
   std::span<Real> values() { return span(values_); }
   std::span<Real> gradients() { return span(gradients_); }
@@ -21,15 +54,13 @@ class LocalStorage {
   /// One tensor's piece of an array above.
   std::span<Real> piece(std::span<Real> array, ParameterId id) const;
   bool training() const { return gradients_.data() != nullptr; }
-  const ParameterLayout& layout() const { return *layout_; }
-  /// Where operations find parameters and gradients.
-  ParameterTable table();
 
  private:
   std::span<Real> span(MemoryBlock& block) const;
 
   const ParameterLayout* layout_;
   MemoryBlock values_, gradients_, first_, second_;
+  std::vector<OwnedPiece> pieces_;
 };
 
 }  // namespace hecate::models

@@ -47,7 +47,7 @@ struct TransformerGraph::Layer {
   FeedForward::Saved dense_saved;
   MoeLayer::Saved moe_saved;
 
-  explicit Layer(const Builder& b) {
+  Layer(const Builder& b, const ExpertOps& expert_ops) {
     attention_norm.emplace(b, "attention.norm");
     ffn_norm.emplace(b, "ffn.norm");
     if (b.model().attention == "latent")
@@ -55,7 +55,7 @@ struct TransformerGraph::Layer {
     else
       heads.emplace(b);
     if (b.model().is_moe(b.layer()))
-      moe.emplace(b);
+      moe.emplace(b, expert_ops);
     else
       dense.emplace(b, "ffn");
   }
@@ -63,8 +63,11 @@ struct TransformerGraph::Layer {
 
 TransformerGraph::TransformerGraph(const ModelConfig& model, const RouterConfig& router,
                                    const ParameterLayout& layout, ModelState& state,
-                                   BatchShape batch, GraphMode mode, bool documents)
-    : builder_(graph_, model, router, layout, state, batch) {
+                                   BatchShape batch, GraphMode mode, bool documents,
+                                   const Parallel& parallel)
+    : builder_(graph_, model, router, layout, state, batch, parallel),
+      expert_ops_(builder_, mode == GraphMode::train),
+      dense_ops_(builder_) {
   HECATE_CHECK(batch.sequence <= model.sequence || model.positions != "learned", "sequence ",
                batch.sequence, " is longer than the ", model.sequence, " learned positions");
   state.statistics.layers.resize(static_cast<size_t>(model.layers));
@@ -129,13 +132,17 @@ void TransformerGraph::bind_constants(graph::Executor& executor) const {
 void TransformerGraph::build(GraphMode mode) {
   const bool train = mode == GraphMode::train;
   const auto layers = static_cast<int32_t>(builder_.model().layers);
+  expert_ops_.begin(builder_);
+  dense_ops_.gather_first(builder_);
   BufferId x = embed();
   for (int32_t i = 0; i < layers; ++i) {
     builder_.enter(i, false);
-    layers_.push_back(std::make_unique<Layer>(builder_));
+    dense_ops_.gather_layer(builder_);
+    layers_.push_back(std::make_unique<Layer>(builder_, expert_ops_));
     x = layer_forward(i, x, *layers_.back());
   }
   builder_.enter(-1, false);
+  dense_ops_.gather_last(builder_);
   const Norm final_norm(builder_, "final_norm");
   const Norm::Saved saved = final_norm.forward(builder_, x, builder_.tokens());
   if (mode == GraphMode::logits) return add_logits(saved.y);
@@ -146,12 +153,15 @@ void TransformerGraph::build(GraphMode mode) {
   builder_.enter(-1, true);
   const BufferId dx = builder_.matrix("residual.dx", builder_.tokens(), builder_.model().d_model);
   final_norm.backward(builder_, saved, dhidden, builder_.tokens(), dx, false);
+  dense_ops_.reduce_last(builder_);
   for (int32_t i = layers - 1; i >= 0; --i) {
     Layer& layer = *layers_[static_cast<size_t>(i)];
     if (builder_.model().recomputes(i)) layer_recompute(i, layer);
     layer_backward(i, layer, dx);
+    dense_ops_.reduce_layer(builder_);
   }
   embed_backward(dx);
+  dense_ops_.reduce_first(builder_);
 }
 
 BufferId TransformerGraph::embed() {

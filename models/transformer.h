@@ -3,6 +3,8 @@
 #include <vector>
 
 #include "models/builder.h"
+#include "models/dense_ops.h"
+#include "models/expert_ops.h"
 #include "models/layers/attention.h"
 
 namespace hecate::models {
@@ -26,10 +28,11 @@ struct GraphInputs {
 class TransformerGraph {
  public:
   /// @param documents attention is masked to documents.
+  /// @param parallel how the model spreads over ranks; all ranks must build and run the same graph.
   /// @throws InvalidArgument if the configuration is impossible.
   TransformerGraph(const ModelConfig& model, const RouterConfig& router,
                    const ParameterLayout& layout, ModelState& state, BatchShape batch,
-                   GraphMode mode, bool documents);
+                   GraphMode mode, bool documents, const Parallel& parallel = {});
   ~TransformerGraph();
   TransformerGraph(const TransformerGraph&) = delete;
   TransformerGraph& operator=(const TransformerGraph&) = delete;
@@ -58,6 +61,8 @@ class TransformerGraph {
 
   graph::StepGraph graph_;
   Builder builder_;
+  ExpertOps expert_ops_;
+  DenseOps dense_ops_;
   GraphInputs inputs_;
   AttentionInputs attention_inputs_;
   std::vector<std::unique_ptr<Layer>> layers_;

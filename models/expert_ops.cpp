@@ -1,0 +1,89 @@
+#include "models/expert_ops.h"
+
+namespace hecate::models {
+
+ExpertOps::ExpertOps(Builder& b, bool train) : runtime_(b.parallel().experts), train_(train) {
+  for (int32_t layer = 0; layer < b.model().layers; ++layer) {
+    index_.push_back(b.model().is_moe(layer) ? std::ssize(layers_) : -1);
+    if (b.model().is_moe(layer)) layers_.push_back(layer);
+  }
+  if (!active()) return;
+  b.enter(-1, false);
+  const sharding::exec::MaterializerOptions& options = runtime_->materializer().options();
+  for (int64_t ring = 0; ring < options.parameter_rings; ++ring)
+    parameters_.push_back(b.token(concat("materialized.", ring)));
+  for (int64_t ring = 0; train && ring < options.gradient_rings; ++ring)
+    gradients_.push_back(b.token(concat("replica_gradients.", ring)));
+}
+
+ExpertOps::Use ExpertOps::use(int32_t layer) const {
+  Use use{.index = index_[static_cast<size_t>(layer)],
+          .parameter_ring = 0,
+          .gradient_ring = 0,
+          .parameters = {},
+          .gradients = {}};
+  if (!active()) return use;
+  use.parameter_ring = runtime_->parameter_ring(use.index);
+  use.parameters = parameters_[static_cast<size_t>(use.parameter_ring)];
+  if (!train_) return use;
+  use.gradient_ring = runtime_->gradient_ring(use.index);
+  use.gradients = gradients_[static_cast<size_t>(use.gradient_ring)];
+  return use;
+}
+
+void ExpertOps::begin(Builder& b) const {
+  for (int64_t index = 0; index < std::ssize(parameters_); ++index) gather(b, index, false);
+}
+
+void ExpertOps::after_forward(Builder& b) const {
+  gather(b, index_[static_cast<size_t>(b.layer())] + std::ssize(parameters_), false);
+}
+
+void ExpertOps::after_backward(Builder& b) const {
+  if (!active()) return;
+  gather(b, index_[static_cast<size_t>(b.layer())] - std::ssize(parameters_), true);
+  reduce(b);
+}
+
+void ExpertOps::gather(Builder& b, int64_t index, bool backward) const {
+  if (!active() || index < 0 || index >= std::ssize(layers_)) return;
+  const int32_t current = b.layer(), layer = layers_[static_cast<size_t>(index)];
+  const bool was_backward = b.backward();
+  b.enter(layer, backward);
+  const Use target = use(layer);
+  const auto& chunks = runtime_->store().chunks();
+  b.lane_op(
+      LaneKind::sparse, OpKind::expert_gather, "ffn.experts.gather", {b.expert_weights()},
+      {target.parameters},
+      {.flops = 0,
+       .bytes = static_cast<double>(runtime_->options().slots * chunks.elements *
+                                    static_cast<int64_t>(sizeof(Real))),
+       .rows = {},
+       .flops_per_row = 0,
+       .bytes_per_row = 0},
+      [runtime = runtime_, target](OpContext&) {
+        runtime->materializer().gather(target.index, target.parameter_ring);
+      },
+      runtime_->once_per_step() ? graph::When::first_micro_batch : graph::When::always);
+  b.enter(current, was_backward);
+}
+
+void ExpertOps::reduce(Builder& b) const {
+  const Use source = use(b.layer());
+  const auto& chunks = runtime_->store().chunks();
+  b.lane_op(
+      LaneKind::sparse, OpKind::expert_reduce, "ffn.experts.reduce", {source.gradients},
+      {b.expert_gradients()},
+      {.flops = 0,
+       .bytes = static_cast<double>(runtime_->options().slots * chunks.elements *
+                                    static_cast<int64_t>(sizeof(Real))),
+       .rows = {},
+       .flops_per_row = 0,
+       .bytes_per_row = 0},
+      [runtime = runtime_, source](OpContext&) {
+        runtime->materializer().reduce(source.index, source.gradient_ring);
+      },
+      runtime_->once_per_step() ? graph::When::last_micro_batch : graph::When::always);
+}
+
+}  // namespace hecate::models
