@@ -27,7 +27,7 @@ int run(const Options& options) {
   const data::Validation validation(model.config.data, model.config.model.vocabulary,
                                     model.config.model.sequence);
   Engine engine(engine_options(model.config));
-  load_parameters(checkpoint::Checkpoint(model.path), engine.layout(), engine.storage().values());
+  load_parameters(engine, checkpoint::Checkpoint(model.path));
   const EvaluationResult result =
       engine.evaluate(validation, static_cast<uint64_t>(options.windows));
   nlohmann::ordered_json line = {{"checkpoint", model.path.string()},

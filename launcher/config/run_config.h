@@ -11,6 +11,7 @@
 #include "runtime/base/config_fields.h"
 #include "runtime/data/config.h"
 #include "scheduler/schedule.h"
+#include "sharding/config.h"
 
 /// Everything that a run can be told; `hecate config --explain` prints this file's documentation.
 namespace hecate::launcher {
@@ -117,6 +118,7 @@ struct RunConfig {
   models::RouterConfig router;
   models::OptimizerConfig optimizer;
   scheduler::ScheduleConfig schedule;
+  sharding::FssdpConfig fssdp;
   data::DataConfig data;
   CheckpointConfig checkpoint;
   MetricsConfig metrics;
@@ -126,16 +128,18 @@ struct RunConfig {
     using namespace config;
     visit("seed", self.seed, "of every random draw: initial values, sampling, jitter, dropout",
           at_least(0));
-    visit("strategy", self.strategy, "how experts are placed; auto: single on one rank",
-          one_of({"auto", "single"}));
+    visit("strategy", self.strategy,
+          "how experts are placed over ranks; auto: fssdp (single on one rank)",
+          one_of({"auto", "single", "fssdp", "fssdp-rm", "ep", "fsdp"}));
     visit("planner", self.planner, "what plans the placement; auto: the strategy's own",
-          one_of({"auto"}));
+          one_of({"auto", "paper"}));
     visit("device", self.device, "what computes");
     visit("train", self.train, "the training loop");
     visit("model", self.model, "the transformer");
     visit("router", self.router, "who chooses experts, and how load is kept even");
     visit("optimizer", self.optimizer, "AdamW");
     visit("schedule", self.schedule, "the learning rate over the run");
+    visit("fssdp", self.fssdp, "experts over ranks: domains, copies, owners, overlap");
     visit("data", self.data, "what training reads");
     visit("checkpoint", self.checkpoint, "when state is saved");
     visit("metrics", self.metrics, "live metrics");

@@ -4,8 +4,8 @@
 
 namespace hecate::launcher {
 
-Batch::Batch(int64_t sequences, int64_t sequence, bool documents)
-    : sequences_(sequences), sequence_(sequence) {
+Batch::Batch(int64_t sequences, int64_t sequence, bool documents, const RankSlice& slice)
+    : sequences_(sequences), sequence_(sequence), slice_(slice) {
   const auto size = static_cast<size_t>(sequences * sequence);
   tokens_.resize(size);
   targets_.resize(size);
@@ -33,7 +33,7 @@ void Batch::mask(Row row, uint64_t seed, uint64_t sample, const data::MaskingCon
 void Batch::load(const data::Loader& loader, uint64_t first, uint64_t seed,
                  const std::optional<data::MaskingConfig>& masking) {
   for (int64_t i = 0; i < sequences_; ++i) {
-    const uint64_t sample = first + static_cast<uint64_t>(i);
+    const uint64_t sample = first + slice_.position(i);
     const Row part = row(i);
     loader.sample(sample, part.tokens, part.targets, part.document);
     if (masking) mask(part, seed, sample, *masking);
@@ -43,7 +43,7 @@ void Batch::load(const data::Loader& loader, uint64_t first, uint64_t seed,
 void Batch::load(const data::Validation& validation, uint64_t first, uint64_t seed,
                  const std::optional<data::MaskingConfig>& masking) {
   for (int64_t i = 0; i < sequences_; ++i) {
-    const uint64_t index = first + static_cast<uint64_t>(i);
+    const uint64_t index = first + slice_.position(i);
     const Row part = row(i);
     validation.window(std::min(index, validation.windows() - 1), part.tokens, part.targets,
                       part.document);

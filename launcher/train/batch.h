@@ -9,17 +9,29 @@
 
 namespace hecate::launcher {
 
+/// Which sequences of a step a rank works on: micro-batch m of all ranks together is `ranks` *
+/// micro_batch consecutive ones, ranks take theirs in order. So what one rank would see before a
+/// token, every number of ranks has seen before it.
+struct RankSlice {
+  int64_t rank = 0, ranks = 1, micro_batch = 1;
+  /// Position in the step's global batch of this rank's sequence `i`.
+  uint64_t position(int64_t i) const {
+    return static_cast<uint64_t>((i / micro_batch * ranks + rank) * micro_batch + i % micro_batch);
+  }
+};
+
 /// The sequences of one step on one rank, in one array each; reused from step to step.
 class Batch {
  public:
   /// @param documents keep where each token's document begins.
-  Batch(int64_t sequences, int64_t sequence, bool documents);
+  Batch(int64_t sequences, int64_t sequence, bool documents, const RankSlice& slice);
 
-  /// Fills sequence i with sample `first + i` of the loader. @param masking for masked language
-  /// models: inputs are masked and only masked tokens are targets.
+  /// Fills sequence i with sample `first + slice.position(i)` of the loader. @param masking for
+  /// masked language models: inputs are masked and only masked tokens are targets.
   void load(const data::Loader& loader, uint64_t first, uint64_t seed,
             const std::optional<data::MaskingConfig>& masking);
-  /// Fills sequence i with window `first + i`; sequences past the end get no targets.
+  /// Fills sequence i with window `first + slice.position(i)`; sequences past the end get no
+  /// targets.
   void load(const data::Validation& validation, uint64_t first, uint64_t seed,
             const std::optional<data::MaskingConfig>& masking);
 
@@ -42,6 +54,7 @@ class Batch {
   void mask(Row row, uint64_t seed, uint64_t sample, const data::MaskingConfig& masking);
 
   int64_t sequences_, sequence_;
+  RankSlice slice_;
   std::vector<int32_t> tokens_, targets_, documents_, group_documents_, unmasked_;
 };
 

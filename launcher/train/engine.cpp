@@ -6,6 +6,8 @@
 #include <numbers>
 #include <utility>
 
+#include "models/layers/moe_gate.h"
+
 namespace hecate::launcher {
 namespace {
 
@@ -15,14 +17,17 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 
 const EngineOptions& checked(const EngineOptions& options) {
   options.model.validate();
-  HECATE_CHECK(options.micro_batch >= 1 && options.global_batch >= 1 &&
-                   options.global_batch % options.micro_batch == 0,
-               "train.global_batch = ", options.global_batch,
-               " is not a multiple of train.micro_batch = ", options.micro_batch);
+  const int64_t at_once = options.micro_batch * options.ranks();
   HECATE_CHECK(
-      options.router.balance_scope != "batch" || options.global_batch == options.micro_batch,
-      "router.balance_scope = batch needs one micro-batch a step: train.micro_batch = ",
-      options.micro_batch, ", train.global_batch = ", options.global_batch);
+      options.micro_batch >= 1 && options.global_batch >= 1 && options.global_batch % at_once == 0,
+      "train.global_batch = ", options.global_batch,
+      " is not a multiple of train.micro_batch = ", options.micro_batch, " x ", options.ranks(),
+      " ranks; nearest: ",
+      std::max<int64_t>(1, (options.global_batch + at_once / 2) / at_once) * at_once);
+  HECATE_CHECK(options.router.balance_scope != "batch" || options.global_batch == at_once,
+               "router.balance_scope = batch needs one micro-batch a step: train.micro_batch = ",
+               options.micro_batch, " x ", options.ranks(),
+               " ranks, train.global_batch = ", options.global_batch);
   return options;
 }
 
@@ -38,11 +43,12 @@ struct Engine::Evaluator {
       : graph(
             engine.options_.model, engine.options_.router, engine.layout_, engine.state_,
             {.sequences = engine.options_.micro_batch, .sequence = engine.options_.model.sequence},
-            models::GraphMode::evaluate, engine.options_.mask_documents),
+            models::GraphMode::evaluate, engine.options_.mask_documents,
+            engine.sharded_ ? engine.sharded_->evaluating() : models::Parallel{}),
         executor(graph.graph(), engine.lanes_, engine.ledger_,
                  {.pace_flops_per_s = engine.options_.pace_flops_per_s}),
         batch(engine.options_.micro_batch, engine.options_.model.sequence,
-              engine.options_.mask_documents) {
+              engine.options_.mask_documents, engine.options_.slice()) {
     graph.bind_constants(executor);
     executor.bind(graph.inputs().tokens, batch.tokens_at(0));
     executor.bind(graph.inputs().targets, batch.targets_at(0));
@@ -53,27 +59,46 @@ Engine::Engine(const EngineOptions& options)
     : options_(checked(options)),
       layout_(options.model),
       ledger_(options.memory_budget_bytes),
-      lanes_(options.threads, options.pace_flops_per_s == 0),
-      storage_(layout_, ledger_, true),
-      graph_(options_.model, options_.router, layout_, state_,
-             {.sequences = options.micro_batch, .sequence = options.model.sequence},
-             models::GraphMode::train, options.mask_documents),
-      optimizer_(options_.optimizer, options_.model, options_.router, storage_, state_),
-      batch_(options.global_batch, options.model.sequence, options.mask_documents) {
-  models::initialize(layout_, options.seed, storage_.values());
-  state_.parameters = storage_.table();
+      lanes_(options.threads, options.pace_flops_per_s == 0 && options.ranks() == 1),
+      batch_(options.global_batch / options.ranks(), options.model.sequence, options.mask_documents,
+             options.slice()) {
+  make_storage();
+  models::initialize(options.seed, *storage_);
+  state_.parameters = storage_->table();
   state_.scalars.seed = options.seed;
   routing_ = models::make_routing_source(options.router.source, {.experts = options.model.experts,
                                                                  .top_k = options.model.top_k,
-                                                                 .rank = 0,
-                                                                 .ranks = 1,
+                                                                 .rank = options.rank(),
+                                                                 .ranks = options.ranks(),
                                                                  .seed = options.seed});
   state_.routing = routing_.get();
+  graph_ = std::make_unique<models::TransformerGraph>(
+      options_.model, options_.router, layout_, state_,
+      models::BatchShape{.sequences = options.micro_batch, .sequence = options.model.sequence},
+      models::GraphMode::train, options.mask_documents,
+      sharded_ ? sharded_->training() : models::Parallel{});
+  optimizer_ = std::make_unique<models::OptimizerGraph>(
+      options_.optimizer, options_.model, options_.router, *storage_, state_,
+      sharded_ ? sharded_->dense_lane() : collectives::Communicator());
   const graph::ExecutorOptions executor{.pace_flops_per_s = options.pace_flops_per_s};
-  step_ = std::make_unique<graph::Executor>(graph_.graph(), lanes_, ledger_, executor);
-  graph_.bind_constants(*step_);
-  update_ = std::make_unique<graph::Executor>(optimizer_.graph(), lanes_, ledger_, executor);
-  optimizer_.bind(*update_);
+  step_ = std::make_unique<graph::Executor>(graph_->graph(), lanes_, ledger_, executor);
+  graph_->bind_constants(*step_);
+  update_ = std::make_unique<graph::Executor>(optimizer_->graph(), lanes_, ledger_, executor);
+  optimizer_->bind(*update_);
+}
+
+void Engine::make_storage() {
+  if (options_.ranks() == 1) {
+    local_ = std::make_unique<models::LocalStorage>(layout_, ledger_, true);
+    storage_ = local_.get();
+    return;
+  }
+  ShardedOptions sharded = options_.sharded;
+  sharded.micro_batches = options_.global_batch / (options_.micro_batch * options_.ranks());
+  sharded.counts_size = models::routing_counts(options_.model, options_.router);
+  sharded_ = std::make_unique<ShardedModel>(options_.model, layout_, options_.world,
+                                            options_.topology, ledger_, sharded);
+  storage_ = &sharded_->storage();
 }
 
 Engine::~Engine() = default;
@@ -90,20 +115,33 @@ void Engine::set_scalars(int64_t step, int64_t first_sequence, bool training) {
   models::StepScalars& scalars = state_.scalars;
   const int64_t sequence = options_.model.sequence;
   scalars.step = step;
-  scalars.first_token = scalars.local_token = first_sequence * sequence;
-  scalars.local_tokens = scalars.global_tokens = options_.global_batch * sequence;
+  scalars.first_token = static_cast<int64_t>(options_.slice().position(first_sequence)) * sequence;
+  scalars.local_token = first_sequence * sequence;
+  scalars.global_tokens = options_.global_batch * sequence;
+  scalars.local_tokens = scalars.global_tokens / options_.ranks();
   scalars.accumulate = first_sequence > 0;
   scalars.training = training;
 }
 
+void Engine::sum_over_ranks(std::span<double> values) const {
+  if (!sharded_) return;
+  sharded_->dense_lane()
+      .all_reduce(values.data(), values.data(), std::ssize(values), DType::f64,
+                  collectives::ReduceOp::sum)
+      .wait();
+}
+
 void Engine::run_micro_batches(int64_t step) {
-  for (int64_t first = 0; first < options_.global_batch; first += options_.micro_batch) {
+  const int64_t local_batch = batch_.sequences();
+  for (int64_t first = 0; first < local_batch; first += options_.micro_batch) {
     set_scalars(step, first, true);
-    step_->bind(graph_.inputs().tokens, batch_.tokens_at(first));
-    step_->bind(graph_.inputs().targets, batch_.targets_at(first));
+    step_->bind(graph_->inputs().tokens, batch_.tokens_at(first));
+    step_->bind(graph_->inputs().targets, batch_.targets_at(first));
     if (options_.mask_documents)
-      step_->bind(graph_.inputs().document_begin, batch_.documents_at(first, options_.micro_batch));
-    step_->run(first == 0, first + options_.micro_batch == options_.global_batch);
+      step_->bind(graph_->inputs().document_begin,
+                  batch_.documents_at(first, options_.micro_batch));
+    step_->run(first == 0, first + options_.micro_batch == local_batch);
+    if (sharded_) sharded_->end_micro_batch();
     result_->flops += add_timings(*step_, *result_);
     record(step, first / options_.micro_batch, *step_);
   }
@@ -112,6 +150,11 @@ void Engine::run_micro_batches(int64_t step) {
 void Engine::record(int64_t step, int64_t micro_batch, const graph::Executor& executor) const {
   if (recorder_ != nullptr && recorder_->wants(step + 1))
     recorder_->record(step + 1, micro_batch, executor);
+}
+
+void Engine::restore_placement(const ShardedModel::State& state) {
+  sharded_->restore(state);
+  optimizer_->refresh();
 }
 
 void Engine::load(const data::Loader& loader, uint64_t first_sample) {
@@ -124,30 +167,52 @@ StepResult Engine::train_step(int64_t step, double rate, double loss_limit) {
   StepResult result;
   result_ = &result;
   const auto begin = std::chrono::steady_clock::now();
-  const int64_t valid = batch_.valid_tokens();
+  auto valid = static_cast<double>(batch_.valid_tokens());
+  sum_over_ranks({&valid, 1});
   state_.statistics.reset();
-  state_.scalars.loss_scale = valid > 0 ? 1.0 / static_cast<double>(valid) : 0;
+  state_.scalars.loss_scale = valid > 0 ? 1.0 / valid : 0;
+  if (sharded_) sharded_->begin_step();
   run_micro_batches(step);
-  result.tokens = batch_.tokens();
-  result.loss = state_.statistics.loss_sum * state_.scalars.loss_scale;
-  for (const models::MoeStatistics& layer : state_.statistics.layers)
-    result.auxiliary_loss += layer.balance_loss + layer.z_loss;
+  result.tokens = options_.global_batch * options_.model.sequence;
+  sum_statistics(result);
+  run_update(step, rate, loss_limit, result);
+  if (sharded_) {
+    if (sharded_->end_step(step + 1)) optimizer_->refresh();
+    result.sharded = sharded_->take_report();
+  }
+  result.data_seconds = std::exchange(data_seconds_, 0);
+  result.seconds = seconds_since(begin) + result.data_seconds;
+  return result;
+}
+
+// Afterwards every rank's statistics are those of the global batch.
+void Engine::sum_statistics(StepResult& result) {
+  std::vector<double> sums = {state_.statistics.loss_sum, 0};
+  for (const models::MoeStatistics& layer : state_.statistics.layers) {
+    sums[1] += layer.balance_loss + layer.z_loss;
+    sums.push_back(static_cast<double>(layer.dropped));
+  }
+  sum_over_ranks(sums);
+  result.loss = sums[0] * state_.scalars.loss_scale;
+  result.auxiliary_loss = sums[1];
+  for (size_t i = 0; i < state_.statistics.layers.size(); ++i)
+    state_.statistics.layers[i].dropped = static_cast<int64_t>(sums[2 + i]);
+}
+
+void Engine::run_update(int64_t step, double rate, double loss_limit, StepResult& result) {
   const bool finite = std::isfinite(result.loss + result.auxiliary_loss);
   const bool apply = finite && result.loss <= loss_limit;
-  optimizer_.prepare(rate, step + 1, apply);
+  optimizer_->prepare(rate, step + 1, apply);
   update_->run();
   add_timings(*update_, result);
   record(step, -1, *update_);
-  const models::UpdateReport& report = optimizer_.report();
+  const models::UpdateReport& report = optimizer_->report();
   result.gradient_norm = report.gradient_norm;
   if (!finite)
     result.not_finite = "loss";
   else if (report.bad >= 0)
     result.not_finite = layout_.spec(report.bad).name;
   result.updated = apply && report.bad < 0;
-  result.data_seconds = std::exchange(data_seconds_, 0);
-  result.seconds = seconds_since(begin) + result.data_seconds;
-  return result;
 }
 
 double Engine::add_timings(const graph::Executor& executor, StepResult& result) const {
@@ -173,18 +238,22 @@ EvaluationResult Engine::evaluate(const data::Validation& validation, uint64_t w
       windows == 0 ? validation.windows() : std::min(windows, validation.windows());
   const models::StepStatistics kept = state_.statistics;
   state_.statistics.reset();
-  for (uint64_t first = 0; first < count; first += static_cast<uint64_t>(options_.micro_batch)) {
+  if (sharded_) sharded_->begin_evaluation();
+  const auto at_once = static_cast<uint64_t>(options_.micro_batch * options_.ranks());
+  for (uint64_t first = 0; first < count; first += at_once) {
     evaluator_->batch.load(validation, first, options_.seed, masking());
     set_scalars(0, 0, false);
     if (options_.mask_documents)
       evaluator_->executor.bind(evaluator_->graph.inputs().document_begin,
                                 evaluator_->batch.documents_at(0, options_.micro_batch));
-    evaluator_->executor.run();
+    evaluator_->executor.run(first == 0, first + at_once >= count);
   }
+  std::array<double, 2> sums = {state_.statistics.loss_sum,
+                                static_cast<double>(state_.statistics.valid_tokens)};
+  sum_over_ranks(sums);
   EvaluationResult result;
-  result.targets = state_.statistics.valid_tokens;
-  result.loss =
-      state_.statistics.loss_sum / static_cast<double>(std::max<int64_t>(1, result.targets));
+  result.targets = static_cast<int64_t>(sums[1]);
+  result.loss = sums[0] / std::max(1.0, sums[1]);
   // Masked models predict a sample of the tokens: no code length of the text.
   if (validation.bytes() > 0 && options_.model.objective == "causal")
     result.bits_per_byte = result.loss / std::numbers::ln2 *

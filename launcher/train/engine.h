@@ -3,10 +3,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "collectives/communicator.h"
+#include "collectives/topology.h"
 #include "launcher/train/batch.h"
+#include "launcher/train/sharded_model.h"
 #include "models/optimizer.h"
 #include "models/storage.h"
 #include "models/transformer.h"
@@ -21,13 +25,21 @@ struct EngineOptions {
   models::RouterConfig router;
   models::OptimizerConfig optimizer;
   uint64_t seed = 0;
-  int64_t global_batch = 1;  ///< sequences per step
-  int64_t micro_batch = 1;   ///< sequences per run of the graph; divides global_batch
+  int64_t global_batch = 1;  ///< sequences per step, over all ranks
+  int64_t micro_batch = 1;   ///< sequences per rank and run of the graph
   bool mask_documents = false;
   int64_t mask_vocabulary = 0;  ///< masked models: ids below it are text, the last id is the mask
   int threads = 1;
   double pace_flops_per_s = 0;
   int64_t memory_budget_bytes = 0;
+  /// All ranks, any lane; empty: one rank.
+  collectives::Communicator world;
+  collectives::Topology topology;  ///< of `world`
+  ShardedOptions sharded;          ///< with `world`; micro_batches and counts_size are filled in
+
+  int64_t rank() const { return world ? world.rank() : 0; }
+  int64_t ranks() const { return world ? world.size() : 1; }
+  RankSlice slice() const { return {.rank = rank(), .ranks = ranks(), .micro_batch = micro_batch}; }
 };
 
 /// What one step did.
@@ -43,6 +55,7 @@ struct StepResult {
   bool updated = false;  ///< parameters moved
   /// Name of the first parameter whose gradient is not finite, or "loss"; empty otherwise.
   std::string not_finite;
+  ShardedReport sharded;  ///< of this rank; zero on one rank
 };
 
 struct EvaluationResult {
@@ -51,7 +64,9 @@ struct EvaluationResult {
   int64_t targets = 0;
 };
 
-/// One rank's model, optimizer and lanes: runs steps, knows nothing of files or the terminal.
+/// One rank's model, optimizer and lanes: runs steps, knows nothing of files or the terminal. With
+/// several ranks, all call load, train_step and evaluate alike; results are the same on all of them
+/// but for what is said to be a rank's own.
 class Engine {
  public:
   /// Parameters are initialised from the seed.
@@ -59,7 +74,8 @@ class Engine {
   explicit Engine(const EngineOptions& options);
   ~Engine();
 
-  /// Fills the batch of the next step with samples [first_sample, first_sample + global_batch).
+  /// Fills the batch of the next step with this rank's part of samples [first_sample, first_sample
+  /// + global_batch).
   void load(const data::Loader& loader, uint64_t first_sample);
   /// The batch of the next step, for callers that fill it themselves.
   Batch& batch() { return batch_; }
@@ -75,7 +91,13 @@ class Engine {
 
   const EngineOptions& options() const { return options_; }
   const models::ParameterLayout& layout() const { return layout_; }
-  models::LocalStorage& storage() { return storage_; }
+  models::Storage& storage() { return *storage_; }
+  /// Null on one rank.
+  ShardedModel* sharded() { return sharded_.get(); }
+  /// Before tensors are loaded from a checkpoint: owners and what plans follow from.
+  void restore_placement(const ShardedModel::State& state);
+  /// Replaces routing by the router's source (for tests that pin it); outlives the engine.
+  void pin_routing(models::RoutingSource* source) { state_.routing = source; }
   const models::StepStatistics& statistics() const { return state_.statistics; }
   MemoryLedger& ledger() { return ledger_; }
   const graph::Executor& step_executor() const { return *step_; }
@@ -88,6 +110,11 @@ class Engine {
   struct Evaluator;
 
   void run_micro_batches(int64_t step);
+  void run_update(int64_t step, double rate, double loss_limit, StepResult& result);
+  void sum_statistics(StepResult& result);
+  void make_storage();
+  /// Sums over ranks, in place.
+  void sum_over_ranks(std::span<double> values) const;
   void set_scalars(int64_t step, int64_t first_sequence, bool training);
   double add_timings(const graph::Executor& executor, StepResult& result) const;
   void record(int64_t step, int64_t micro_batch, const graph::Executor& executor) const;
@@ -97,12 +124,14 @@ class Engine {
   models::ParameterLayout layout_;
   MemoryLedger ledger_;
   graph::LaneSet lanes_;
-  models::LocalStorage storage_;
+  std::unique_ptr<models::LocalStorage> local_;
+  std::unique_ptr<ShardedModel> sharded_;
+  models::Storage* storage_ = nullptr;  // one of the two above
   models::ModelState state_;
   std::unique_ptr<models::RoutingSource> routing_;
-  models::TransformerGraph graph_;
+  std::unique_ptr<models::TransformerGraph> graph_;
   std::unique_ptr<graph::Executor> step_;
-  models::OptimizerGraph optimizer_;
+  std::unique_ptr<models::OptimizerGraph> optimizer_;
   std::unique_ptr<graph::Executor> update_;
   std::unique_ptr<Evaluator> evaluator_;
   Batch batch_;

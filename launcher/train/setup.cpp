@@ -39,6 +39,12 @@ EngineOptions engine_options(const RunConfig& config) {
   options.mask_vocabulary = config.model.vocabulary - 1;
   options.threads = compute_threads(config.device);
   if (config.device.kind == "paced") options.pace_flops_per_s = 1e9 * config.device.pace_gflops;
+  options.sharded.strategy = config.strategy == "auto" ? "fssdp" : config.strategy;
+  options.sharded.fssdp = config.fssdp;
+  options.sharded.overlap_degree =
+      static_cast<int>(std::max<int64_t>(0, config.fssdp.overlap_degree));
+  options.sharded.memory_capacity =
+      static_cast<int>(std::max<int64_t>(0, config.fssdp.memory_capacity));
   options.memory_budget_bytes = static_cast<int64_t>(config.device.memory_gib * (1ll << 30));
   return options;
 }

@@ -5,25 +5,43 @@
 namespace hecate::launcher {
 namespace {
 
-// The three arrays of a model with the kind they are saved as.
-struct KindArray {
-  checkpoint::Kind kind;
-  std::span<Real> values;
-};
-
-std::vector<KindArray> arrays_of(models::LocalStorage& storage) {
-  return {{checkpoint::Kind::parameter, storage.values()},
-          {checkpoint::Kind::first_moment, storage.first_moments()},
-          {checkpoint::Kind::second_moment, storage.second_moments()}};
+// What a rank owns of each kind of saved tensor, as boxes of logical tensors.
+template <class SliceType, class Visit>
+void for_each_slice(Engine& engine, const Visit& visit) {
+  const auto add = [&](const models::OwnedPiece& piece, checkpoint::Kind kind, Real* data) {
+    const models::ParameterSpec& spec = engine.layout().spec(piece.id);
+    for (const checkpoint::Slice& box :
+         checkpoint::range_slices(spec.name, kind, dtype_of<Real>(), spec.shape, piece.begin,
+                                  piece.begin + piece.size)) {
+      SliceType slice;
+      static_cast<checkpoint::Slice&>(slice) = box;
+      slice.data = data;
+      data += box.size();
+      visit(slice);
+    }
+  };
+  for (const models::OwnedPiece& piece : engine.storage().pieces()) {
+    add(piece, checkpoint::Kind::parameter, piece.value);
+    add(piece, checkpoint::Kind::first_moment, piece.first_moment);
+    add(piece, checkpoint::Kind::second_moment, piece.second_moment);
+  }
 }
 
-template <class SliceType>
-SliceType slice_of(const models::ParameterSpec& spec, checkpoint::Kind kind, Real* data) {
-  SliceType slice;
-  static_cast<checkpoint::Slice&>(slice) =
-      checkpoint::whole_slice(spec.name, kind, dtype_of<Real>(), spec.shape);
-  slice.data = data;
-  return slice;
+constexpr const char* kPlacement = "placement";
+
+nlohmann::json to_json(const ShardedModel::State& state) {
+  return {{"owners", state.owners}, {"loads", state.tracker}, {"strategy", state.strategy}};
+}
+
+ShardedModel::State placement_of(const checkpoint::Checkpoint& saved) {
+  const auto extra = nlohmann::json::parse(saved.extra());
+  ShardedModel::State state;
+  if (!extra.contains(kPlacement)) return state;  // written by one rank
+  const nlohmann::json& placement = extra.at(kPlacement);
+  placement.at("owners").get_to(state.owners);
+  placement.at("loads").get_to(state.tracker);
+  placement.at("strategy").get_to(state.strategy);
+  return state;
 }
 
 }  // namespace
@@ -33,17 +51,13 @@ checkpoint::Snapshot make_snapshot(Engine& engine, const Progress& progress) {
   snapshot.step = progress.step;
   snapshot.tokens = progress.tokens;
   snapshot.identity = progress.data_identity;
-  snapshot.extra = nlohmann::json{{"next_sample", progress.next_sample},
-                                  {"data_identity", progress.data_identity},
-                                  {"config", progress.config}}
-                       .dump();
-  models::LocalStorage& storage = engine.storage();
-  for (const KindArray& array : arrays_of(storage))
-    for (size_t i = 0; i < engine.layout().specs().size(); ++i) {
-      const auto id = static_cast<models::ParameterId>(i);
-      snapshot.slices.push_back(slice_of<checkpoint::TensorSlice>(
-          engine.layout().spec(id), array.kind, storage.piece(array.values, id).data()));
-    }
+  nlohmann::json extra{{"next_sample", progress.next_sample},
+                       {"data_identity", progress.data_identity},
+                       {"config", progress.config}};
+  if (engine.sharded() != nullptr) extra[kPlacement] = to_json(engine.sharded()->state());
+  snapshot.extra = extra.dump();
+  for_each_slice<checkpoint::TensorSlice>(
+      engine, [&](const checkpoint::TensorSlice& slice) { snapshot.slices.push_back(slice); });
   return snapshot;
 }
 
@@ -64,16 +78,20 @@ Progress read_progress(const checkpoint::Checkpoint& saved) {
 }
 
 Progress restore(Engine& engine, const checkpoint::Checkpoint& saved) {
+  if (engine.sharded() != nullptr) engine.restore_placement(placement_of(saved));
   std::vector<checkpoint::TargetSlice> targets;
-  models::LocalStorage& storage = engine.storage();
-  for (const KindArray& array : arrays_of(storage))
-    for (size_t i = 0; i < engine.layout().specs().size(); ++i) {
-      const auto id = static_cast<models::ParameterId>(i);
-      targets.push_back(slice_of<checkpoint::TargetSlice>(engine.layout().spec(id), array.kind,
-                                                          storage.piece(array.values, id).data()));
-    }
+  for_each_slice<checkpoint::TargetSlice>(
+      engine, [&](const checkpoint::TargetSlice& slice) { targets.push_back(slice); });
   saved.load(targets);
   return read_progress(saved);
+}
+
+void load_parameters(Engine& engine, const checkpoint::Checkpoint& saved) {
+  std::vector<checkpoint::TargetSlice> targets;
+  for_each_slice<checkpoint::TargetSlice>(engine, [&](const checkpoint::TargetSlice& slice) {
+    if (slice.kind == checkpoint::Kind::parameter) targets.push_back(slice);
+  });
+  saved.load(targets);
 }
 
 void load_parameters(const checkpoint::Checkpoint& saved, const models::ParameterLayout& layout,
@@ -81,8 +99,12 @@ void load_parameters(const checkpoint::Checkpoint& saved, const models::Paramete
   std::vector<checkpoint::TargetSlice> targets;
   for (size_t i = 0; i < layout.specs().size(); ++i) {
     const auto id = static_cast<models::ParameterId>(i);
-    targets.push_back(slice_of<checkpoint::TargetSlice>(
-        layout.spec(id), checkpoint::Kind::parameter, values.data() + layout.offset(id)));
+    const models::ParameterSpec& spec = layout.spec(id);
+    checkpoint::TargetSlice slice;
+    static_cast<checkpoint::Slice&>(slice) = checkpoint::whole_slice(
+        spec.name, checkpoint::Kind::parameter, dtype_of<Real>(), spec.shape);
+    slice.data = values.data() + layout.offset(id);
+    targets.push_back(slice);
   }
   saved.load(targets);
 }

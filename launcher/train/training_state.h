@@ -24,6 +24,8 @@ checkpoint::Snapshot make_snapshot(Engine& engine, const Progress& progress);
 /// Fills the engine from a checkpoint. @throws InvalidArgument naming the tensor that differs.
 Progress restore(Engine& engine, const checkpoint::Checkpoint& saved);
 
+/// Only the parameters, into an engine that evaluates.
+void load_parameters(Engine& engine, const checkpoint::Checkpoint& saved);
 /// Only the parameters, into a flat array of the layout: for evaluation and generation.
 void load_parameters(const checkpoint::Checkpoint& saved, const models::ParameterLayout& layout,
                      std::span<Real> values);

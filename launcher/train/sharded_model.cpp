@@ -1,0 +1,146 @@
+#include "launcher/train/sharded_model.h"
+
+#include <chrono>
+#include <utility>
+
+#include "runtime/base/error.h"
+
+namespace hecate::launcher {
+namespace {
+
+using sharding::exec::ExpertChunks;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+sharding::StrategyInputs strategy_inputs(const ExpertChunks& chunks,
+                                         const collectives::Topology& topology,
+                                         const ShardedOptions& options) {
+  return {.layers = static_cast<int>(chunks.layers),
+          .experts = static_cast<int>(chunks.experts),
+          .node_of = topology.node_of,
+          .overlap_degree = options.overlap_degree,
+          .memory_capacity = options.memory_capacity,
+          .reshard_interval = static_cast<int>(options.fssdp.reshard_every),
+          .calibrate = false,
+          .cost = {}};
+}
+
+sharding::exec::ExpertRuntimeOptions runtime_options(const sharding::Strategy& strategy,
+                                                     const ShardedOptions& options) {
+  return {.training = true,
+          .release = strategy.releases_after_forward(),
+          .prefetch_depth = options.fssdp.prefetch_depth,
+          .slots = strategy.slots(),
+          .micro_batches = options.micro_batches,
+          .counts_size = options.counts_size,
+          .bf16_wire = options.fssdp.gather_dtype == "bf16",
+          .algorithm = collectives::sparse_algorithm(options.fssdp.sparse_algorithm),
+          .dispatcher = {
+              .groups = strategy.dispatch_groups(),
+              .policy = sharding::dispatch_policy(options.fssdp.dispatch),
+              .algorithm = collectives::exchange_algorithm(options.fssdp.exchange_algorithm)}};
+}
+
+}  // namespace
+
+ShardedModel::ShardedModel(const models::ModelConfig& model, const models::ParameterLayout& layout,
+                           const collectives::Communicator& world,
+                           const collectives::Topology& topology, MemoryLedger& ledger,
+                           const ShardedOptions& options)
+    : world_(world),
+      lanes_{.dispatch = world.on_lane(LaneKind::dispatch),
+             .sparse = world.on_lane(LaneKind::sparse),
+             .dense = world.on_lane(LaneKind::dense),
+             .topology = topology},
+      ledger_(&ledger),
+      loads_(sharding::LoadShape{}) {
+  const ExpertChunks chunks = models::expert_chunks(layout);
+  HECATE_CHECK(chunks.count() > 0, "strategy ", options.strategy,
+               ": the model has no layer with experts (model.moe_layers = ", model.moe_layers, ")");
+  strategy_ = sharding::make_strategy(options.strategy, strategy_inputs(chunks, topology, options));
+  const sharding::LoadShape shape{.layers = static_cast<int>(chunks.layers),
+                                  .sources = world.size(),
+                                  .experts = static_cast<int>(chunks.experts)};
+  tracker_.emplace(shape, static_cast<int>(options.fssdp.window), options.fssdp.forecast);
+  loads_ = sharding::StepLoads(shape);
+  dense_ = std::make_unique<sharding::exec::DenseShards>(
+      lanes_.dense, ledger, layout.dense_elements(), models::dense_buckets(layout, model.layers),
+      true);
+  experts_ = std::make_unique<sharding::exec::ExpertStore>(
+      ledger, chunks, strategy_->initial_owners(), world.rank());
+  storage_ = std::make_unique<models::ShardedStorage>(layout, *dense_, *experts_);
+  sharding::exec::ExpertRuntimeOptions runtime = runtime_options(*strategy_, options);
+  training_ = std::make_unique<sharding::exec::ExpertRuntime>(lanes_, *experts_, ledger, runtime);
+  runtime.training = false;
+  runtime.slots = 0;
+  evaluating_ = std::make_unique<sharding::exec::ExpertRuntime>(lanes_, *experts_, ledger, runtime);
+}
+
+void ShardedModel::begin_step() {
+  const double begin = now();
+  training_->prepare(strategy_->plan_step(experts_->owners(), *tracker_));
+  std::fill(loads_.counts.begin(), loads_.counts.end(), 0);
+  report_.planning_seconds += now() - begin;
+}
+
+void ShardedModel::end_micro_batch() {
+  training_->add_loads(loads_);
+}
+
+void ShardedModel::begin_evaluation() {
+  evaluating_->prepare_owners_only();
+}
+
+bool ShardedModel::end_step(int64_t step) {
+  const double begin = now();
+  tracker_->record(loads_);
+  const std::optional<sharding::Ownership> owners =
+      strategy_->next_owners(step, experts_->owners(), *tracker_);
+  report_.planning_seconds += now() - begin;
+  if (!owners) return false;
+  report_.reshard = sharding::exec::reshard(*experts_, *owners, lanes_.sparse, *ledger_);
+  if (report_.reshard.moves == 0) return false;
+  storage_->refresh();
+  return true;
+}
+
+ShardedReport ShardedModel::take_report() {
+  report_.traffic = training_->materializer().take_traffic();
+  for (int64_t l = 0; l < experts_->chunks().layers; ++l) {
+    const auto part = training_->dispatcher(l).take_statistics();
+    report_.exchange.rows_sent += part.rows_sent;
+    report_.exchange.rows_computed += part.rows_computed;
+  }
+  return std::exchange(report_, {});
+}
+
+ShardedModel::State ShardedModel::state() const {
+  State state;
+  state.owners.assign(owners().all().begin(), owners().all().end());
+  state.tracker = tracker_->serialise();
+  state.strategy = strategy_->state();
+  return state;
+}
+
+void ShardedModel::restore(const State& state) {
+  const sharding::Ownership& present = owners();
+  std::vector<int> owner(state.owners.begin(), state.owners.end());
+  bool fits = owner.size() == present.all().size();
+  for (int rank : owner) fits = fits && rank >= 0 && rank < present.devices();
+  if (fits) {
+    try {
+      experts_->change_owners(
+          sharding::Ownership(present.layers(), present.experts(), present.devices(), owner));
+      strategy_->restore(state.strategy);
+    } catch (const InvalidArgument&) {
+      fits = false;  // written by another number of ranks
+    }
+  }
+  if (!fits) experts_->change_owners(strategy_->initial_owners());
+  if (!state.tracker.empty()) tracker_->restore(state.tracker);
+  storage_->refresh();
+}
+
+}  // namespace hecate::launcher

@@ -1,0 +1,39 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "launcher/config/run_config.h"
+#include "launcher/train/engine.h"
+
+namespace hecate::launcher {
+
+/// What the ranks of an engine run agreed on, put together from their pieces.
+struct RankResult {
+  std::vector<double> losses;
+  std::vector<double> gradient_norms;
+  std::vector<std::vector<Real>> gradients;   ///< per parameter, of the last step
+  std::vector<std::vector<Real>> parameters;  ///< per parameter, at the end
+  std::vector<StepResult> last;               ///< per rank
+  std::vector<MemoryBytes> peak;              ///< per rank
+  std::vector<int64_t> optimizer_elements;    ///< per parameter: how often a moment is kept
+};
+
+struct RankRunOptions {
+  int ranks = 1;
+  int ranks_per_node = 0;  ///< 0: one node
+  int64_t steps = 3;
+  double rate = 1e-2;
+  /// Called on every rank before its first step.
+  std::function<void(Engine&)> prepare = {};
+};
+
+/// Trains on `ranks` threads of this process that talk over an in-process world (or without one for
+/// a single rank). @throws what any rank threw first.
+RankResult run_ranks(const RunConfig& config, const RankRunOptions& options);
+
+/// |a - b| / |b| over all elements of one tensor; 0 where both vanish.
+double relative_difference(const std::vector<Real>& a, const std::vector<Real>& b);
+
+}  // namespace hecate::launcher
