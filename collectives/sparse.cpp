@@ -19,6 +19,9 @@ uint64_t fingerprint(const SparseSchedule& schedule, DType type) {
     hash = (hash ^ static_cast<uint64_t>(value)) * 0x100000001b3ull;
     hash ^= hash >> 31;
   };
+  for (int owner : schedule.owners) mix(owner);
+  for (int64_t bytes : schedule.chunk_bytes) mix(bytes);
+  for (int node : schedule.node_of) mix(node);
   for (const Transfer& transfer : schedule.transfers) {
     mix(transfer.chunk);
     mix((static_cast<int64_t>(transfer.source) << 32) + transfer.destination);

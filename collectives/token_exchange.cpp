@@ -68,7 +68,12 @@ dense::Layout layout_of(const TokenPlan& plan, int rank, bool by_destination, in
 
 uint64_t fingerprint(const TokenPlan& plan, int64_t row_bytes) {
   uint64_t hash = static_cast<uint64_t>(row_bytes) * 3 + static_cast<uint64_t>(plan.algorithm);
-  for (int64_t rows : plan.rows) hash = (hash ^ static_cast<uint64_t>(rows)) * 0x100000001b3ull;
+  const auto mix = [&](int64_t value) {
+    hash = (hash ^ static_cast<uint64_t>(value)) * 0x100000001b3ull;
+    hash ^= hash >> 31;
+  };
+  for (int64_t rows : plan.rows) mix(rows);
+  for (int node : plan.node_of) mix(node);
   return hash;
 }
 

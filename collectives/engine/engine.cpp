@@ -312,6 +312,15 @@ bool Engine::advance(Operation& op, bool urgent_sends) {
   return moved;
 }
 
+void Engine::check_received(Operation& op, int32_t number) {
+  if (op.in_prologue || !op.request.received) return;
+  try {
+    op.request.received(number);
+  } catch (...) {
+    finish(op, std::current_exception());
+  }
+}
+
 bool Engine::handle_completions() {
   completions_.clear();
   transport_->poll(completions_);
@@ -335,6 +344,7 @@ bool Engine::handle_completions() {
     }
     release_step(*op, number);
     op->complete(number);
+    if (step.kind == StepKind::receive) check_received(*op, number);
   }
   return !completions_.empty();
 }

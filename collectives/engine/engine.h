@@ -69,6 +69,7 @@ class Engine {
   void count_bytes(Operation& operation, const Step& step, int64_t bytes);
   bool run_reduction(Operation& operation);
   bool handle_completions();
+  void check_received(Operation& operation, int32_t step);
   bool finish_stage(Operation& operation);
   void finish(Operation& operation, std::exception_ptr error);
   void time_out(Operation& operation);

@@ -1,9 +1,8 @@
 #include "collectives/engine/engine_communicator.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <numeric>
+#include <string_view>
 #include <utility>
 
 #include "collectives/dense/algorithms.h"
@@ -75,8 +74,7 @@ EngineCommunicator::EngineCommunicator(std::shared_ptr<RankState> state, std::ve
              nodes_of(*state_->engine, *ranks_)),
       context_(context),
       lane_(lane),
-      sent_(ranks_->size()),
-      received_(ranks_->size()) {
+      exchanges_(group_.rank(), group_.size()) {
   state_->contexts.take(context);
 }
 
@@ -160,7 +158,12 @@ Work EngineCommunicator::submit(Program program, const char* operation, Argument
   submission.bytes = moved_bytes(program);
   submission.ranks = ranks_;
   submission.program = std::move(program);
-  if (engine().options().check_arguments && size() > 1) add_prologue(submission, arguments);
+  if (engine().options().check_arguments && size() > 1) {
+    // Another operation with the same numbers is another call.
+    for (const char letter : std::string_view(operation))
+      arguments.agreement = hash({std::bit_cast<int64_t>(arguments.agreement), letter});
+    add_prologue(submission, arguments);
+  }
   return Work(engine().submit(std::move(submission)));
 }
 
@@ -169,12 +172,12 @@ Work EngineCommunicator::run(Program program, const char* operation, uint64_t ag
 }
 
 Work EngineCommunicator::barrier() {
-  return run(dense::barrier(group_), "barrier", hash({1}));
+  return run(dense::barrier(group_), "barrier", 0);
 }
 
 Work EngineCommunicator::broadcast(void* data, int64_t count, DType type, int root) {
   return run(dense::broadcast(group_, data, count, type, root, segment_bytes()), "broadcast",
-             hash({2, count, static_cast<int64_t>(type), root}));
+             hash({count, static_cast<int64_t>(type), root}));
 }
 
 Work EngineCommunicator::reduce(const void* in, void* out, int64_t count, DType type, ReduceOp op,
@@ -184,7 +187,7 @@ Work EngineCommunicator::reduce(const void* in, void* out, int64_t count, DType 
   Program program = dense::reduce_blocks(group_, reduction, dense::split_evenly(count, size()),
                                          dense::Destination::root, root);
   return run(std::move(program), "reduce",
-             hash({3, count, static_cast<int64_t>(type), static_cast<int64_t>(op), root}));
+             hash({count, static_cast<int64_t>(type), static_cast<int64_t>(op), root}));
 }
 
 Work EngineCommunicator::all_reduce(const void* in, void* out, int64_t count, DType type,
@@ -198,12 +201,12 @@ Work EngineCommunicator::all_reduce(const void* in, void* out, int64_t count, DT
           : dense::reduce_blocks(group_, reduction, dense::split_evenly(count, size()),
                                  dense::Destination::everybody, 0);
   return run(std::move(program), "all_reduce",
-             hash({4, count, static_cast<int64_t>(type), static_cast<int64_t>(op)}));
+             hash({count, static_cast<int64_t>(type), static_cast<int64_t>(op)}));
 }
 
 Work EngineCommunicator::all_gather_v(const void* in, void* out, std::span<const int64_t> counts,
                                       DType type) {
-  uint64_t agreement = hash({5, static_cast<int64_t>(type)});
+  uint64_t agreement = hash({static_cast<int64_t>(type)});
   for (int64_t count : counts) agreement = hash({std::bit_cast<int64_t>(agreement), count});
   return run(dense::all_gather(group_, in, out, dense::packed(counts), type, segment_bytes()),
              "all_gather", agreement);
@@ -212,7 +215,7 @@ Work EngineCommunicator::all_gather_v(const void* in, void* out, std::span<const
 Work EngineCommunicator::reduce_scatter_v(const void* in, void* out,
                                           std::span<const int64_t> counts, DType type,
                                           ReduceOp op) {
-  uint64_t agreement = hash({6, static_cast<int64_t>(type), static_cast<int64_t>(op)});
+  uint64_t agreement = hash({static_cast<int64_t>(type), static_cast<int64_t>(op)});
   for (int64_t count : counts) agreement = hash({std::bit_cast<int64_t>(agreement), count});
   const dense::Reduction reduction{
       .in = in, .out = out, .type = type, .op = op, .segment_bytes = segment_bytes()};
@@ -227,57 +230,15 @@ Work EngineCommunicator::all_to_all_v(const void* in, std::span<const int64_t> s
   Program program = dense::all_to_all(group_, in, dense::packed(send_counts), out,
                                       dense::packed(receive_counts), type, segment_bytes());
   return submit(std::move(program), "all_to_all",
-                {.agreement = hash({7, static_cast<int64_t>(type)}),
+                {.agreement = hash({static_cast<int64_t>(type)}),
                  .to = {send_counts.begin(), send_counts.end()},
                  .from = {receive_counts.begin(), receive_counts.end()}});
 }
 
 Work EngineCommunicator::exchange(std::span<const Send> sends, std::span<const Receive> receives) {
-  // One order that both ends of every channel share: by position on the channel, then by distance.
-  struct Piece {
-    int64_t position;
-    int distance;
-    bool sent;
-    int peer;
-    std::byte* data;
-    int64_t bytes;
-  };
-  std::vector<Piece> pieces;
-  std::array<std::vector<uint32_t>*, 2> counters{&received_, &sent_};
-  const auto first_sent = sent_, first_received = received_;
-  const int n = size();
-  auto add = [&](bool sent, int peer, const void* data, int64_t bytes) {
-    const int distance = sent ? (peer - rank() + n) % n : (rank() - peer + n) % n;
-    for (int64_t begin = 0; begin < bytes; begin += segment_bytes()) {
-      const uint32_t position = (*counters[sent ? 1 : 0])[static_cast<size_t>(peer)]++;
-      pieces.push_back({.position = position,
-                        .distance = distance,
-                        .sent = sent,
-                        .peer = peer,
-                        .data = memory(data).data + begin,
-                        .bytes = std::min(segment_bytes(), bytes - begin)});
-    }
-  };
-  for (const Send& send : sends) add(true, send.peer, send.data, send.bytes);
-  for (const Receive& receive : receives) add(false, receive.peer, receive.data, receive.bytes);
-  std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) {
-    return a.position != b.position ? a.position < b.position : a.distance < b.distance;
-  });
-  ProgramBuilder builder(n, DType::u8);
-  for (const Piece& piece : pieces) {
-    const Operand operand = memory(piece.data);
-    piece.sent ? builder.send(piece.peer, operand, piece.bytes)
-               : builder.receive(piece.peer, operand, piece.bytes);
-  }
-  Submission submission;
-  submission.program = builder.take();
-  for (Step& step : submission.program.steps) {
-    const auto peer = static_cast<size_t>(step.peer);
-    step.index += step.kind == StepKind::send ? first_sent[peer] : first_received[peer];
-  }
-  submission.name = "exchange";
+  Submission submission =
+      exchanges_.build(sends, receives, segment_bytes(), engine().options().check_arguments);
   submission.context = context_;
-  submission.point_to_point = true;
   submission.lane = lane_;
   submission.bytes = moved_bytes(submission.program);
   submission.ranks = ranks_;

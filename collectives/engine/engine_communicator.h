@@ -5,6 +5,7 @@
 #include "collectives/backend.h"
 #include "collectives/dense/group.h"
 #include "collectives/engine/engine.h"
+#include "collectives/engine/exchange.h"
 
 namespace hecate::collectives {
 
@@ -76,7 +77,7 @@ class EngineCommunicator final : public CommunicatorBackend {
   uint32_t context_;
   LaneKind lane_;
   int64_t sequence_ = 0;
-  std::vector<uint32_t> sent_, received_;  // point-to-point messages per peer so far
+  ExchangeBuilder exchanges_;
 };
 
 }  // namespace hecate::collectives

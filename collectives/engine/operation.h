@@ -45,6 +45,9 @@ struct Submission {
   /// Runs and is checked before `program` (argument comparison); may be empty.
   Program prologue;
   std::function<void()> check;  ///< after the prologue; throws to fail the operation
+  /// Called with every receiving step of `program` that is over; throws to fail the operation. May
+  /// be empty.
+  std::function<void(int32_t step)> received;
   const char* name = "";
   uint32_t context = 0;
   int64_t sequence = 0;
@@ -52,8 +55,6 @@ struct Submission {
   LaneKind lane = LaneKind::dense;
   int64_t bytes = 0;
   std::shared_ptr<const std::vector<int>> ranks;  ///< group rank -> rank of the transport
-  /// Memory that the program uses and nobody else keeps.
-  std::shared_ptr<void> keep_alive;
 };
 
 /// A running operation: the program and how far it is. Used by the progress thread alone.

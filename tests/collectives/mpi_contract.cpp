@@ -1,5 +1,6 @@
 // The contract suite on one rank of an MPI job; the exit code says whether it holds.
-// "--ranks-per-node N" sets the nodes, "--large" moves more than 2^31 bytes instead (77: skipped).
+// "--ranks-per-node N" sets the nodes. Instead of the suite, "--large" moves more than 2^31 bytes
+// (77: skipped) and "--mismatches" makes calls on which ranks disagree.
 #include <cstdlib>
 #include <iostream>
 #include <string_view>
@@ -8,6 +9,7 @@
 #include "runtime/base/error.h"
 #include "tests/collectives/contract.h"
 #include "tests/collectives/large.h"
+#include "tests/collectives/mismatch.h"
 
 using namespace hecate::collectives;
 
@@ -29,16 +31,29 @@ void run_suite(const mpi::World& world, std::string_view& current) {
   if (&world.communicator().backend() != &all.backend()) throw hecate::Error("another group");
 }
 
+void disagree(const Communicator& all) {
+  int32_t failures = 0, total = 0;
+  for (const contract::Mismatch& mismatch : contract::mismatches()) {
+    const std::string problem = contract::outcome_of(all, mismatch);
+    if (!problem.empty()) ++failures, std::cerr << problem << std::endl;
+  }
+  all.all_reduce(&failures, &total, 1, hecate::DType::i32, ReduceOp::sum).wait();
+  if (total > 0) throw hecate::Error(hecate::concat(total, " mismatches were not seen"));
+  if (all.rank() == 0)
+    std::cout << "every mismatch was seen by " << all.size() << " ranks" << std::endl;
+  all.barrier().wait();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool large = argc == 2 && std::string_view(argv[1]) == "--large";
+  const std::string_view mode = argc > 1 ? argv[1] : "";
+  const bool large = mode == "--large", mismatches = mode == "--mismatches";
   CommunicatorOptions options;
-  options.timeout = std::chrono::seconds(60);
+  options.timeout = std::chrono::seconds(mismatches ? 1 : 60);
   options.check_arguments = true;
   if (!large) options.segment_bytes = 16 << 10;
-  if (argc == 3 && std::string_view(argv[1]) == "--ranks-per-node")
-    options.ranks_per_node = std::atoi(argv[2]);
+  if (argc == 3 && mode == "--ranks-per-node") options.ranks_per_node = std::atoi(argv[2]);
   if (large && !contract::reason_to_skip_large().empty()) {
     std::cerr << contract::reason_to_skip_large() << std::endl;
     return 77;
@@ -46,8 +61,14 @@ int main(int argc, char** argv) {
   std::string_view current = "opening the world";
   try {
     mpi::World world(options);
-    current = "moving more than 2 GiB";
-    large ? contract::large_transfers_arrive(world.communicator()) : run_suite(world, current);
+    current = mode;
+    if (large) {
+      contract::large_transfers_arrive(world.communicator());
+    } else if (mismatches) {
+      disagree(world.communicator());
+    } else {
+      run_suite(world, current);
+    }
     current = "closing the world";
     world.close();
   } catch (const std::exception& error) {

@@ -1,5 +1,5 @@
 // One rank of a job in which the last rank fails:
-// "mpi_fault (kill|stall) (before|inside|after) FLIGHT_DIRECTORY".
+// "mpi_fault (kill|stall|freeze) (before|inside|after) FLIGHT_DIRECTORY".
 // Survivors exit with 3 after a CommError, which they print; one of them adds who is to blame.
 #include <signal.h>
 
@@ -22,6 +22,7 @@ constexpr int64_t kCount = 4 << 20;
 
 void fail(std::string_view how) {
   if (how == "kill") raise(SIGKILL);
+  if (how == "freeze") raise(SIGSTOP);
   std::this_thread::sleep_for(std::chrono::seconds(5));
   std::_Exit(4);
 }
