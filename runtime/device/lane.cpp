@@ -36,14 +36,30 @@ struct Lane::State {
   int64_t completed = 0;
   bool busy = false;
   bool stop = false;
+  // The last failure: its tickets did not run. It outlives `pending`, because a lane may come to
+  // wait for one of them when the caller has heard of the error already.
   std::exception_ptr error;
+  int64_t first_failed = 0, last_failed = 0;
+  bool pending = false;  // not rethrown yet; what is submitted now is skipped
   std::thread thread;
 
-  // Blocks until `ticket` is complete. @return the error of a stopped lane.
+  // Blocks until `ticket` is complete. @return the error if it did not run.
   std::exception_ptr await(int64_t ticket) {
     std::unique_lock lock(mutex);
     progress.wait(lock, [&] { return completed >= ticket; });
-    return error;
+    return ticket >= first_failed && ticket <= last_failed ? error : nullptr;
+  }
+
+  void fail(std::exception_ptr failure) {
+    error = std::move(failure);
+    first_failed = completed + 1;
+    pending = true;
+  }
+
+  // With nothing left to run: rethrows a pending error.
+  void settle() {
+    if (!std::exchange(pending, false)) return;
+    std::rethrow_exception(error);
   }
 
   std::exception_ptr execute(const Entry& entry) {
@@ -64,13 +80,14 @@ struct Lane::State {
       const Entry entry = queue.front();
       queue.pop_front();
       busy = true;
-      const bool skip = error != nullptr;
+      const bool skip = pending;
       lock.unlock();
       std::exception_ptr failure = skip ? nullptr : execute(entry);
       lock.lock();
       busy = false;
-      if (failure && !error) error = std::move(failure);
+      if (failure) fail(std::move(failure));
       if (entry.other == nullptr) ++completed;
+      if (pending) last_failed = completed;
       progress.notify_all();
     }
   }
@@ -131,13 +148,13 @@ int64_t Lane::completed() const {
 void Lane::synchronize() {
   std::unique_lock lock(state_->mutex);
   state_->progress.wait(lock, [&] { return state_->idle(); });
-  if (state_->error) std::rethrow_exception(std::exchange(state_->error, nullptr));
+  state_->settle();
 }
 
 bool Lane::synchronize_for(std::chrono::nanoseconds timeout) {
   std::unique_lock lock(state_->mutex);
   if (!state_->progress.wait_for(lock, timeout, [&] { return state_->idle(); })) return false;
-  if (state_->error) std::rethrow_exception(std::exchange(state_->error, nullptr));
+  state_->settle();
   return true;
 }
 

@@ -143,6 +143,31 @@ TEST_F(LaneTest, AnErrorStopsTheLaneAndThoseThatWaitForIt) {
   EXPECT_EQ(recorder.order, (std::vector<int64_t>{3}));
 }
 
+TEST_F(LaneTest, AWaitForAFailedTaskFailsAlsoAfterTheErrorWasReported) {
+  auto failing = make(LaneKind::compute), waiting = make(LaneKind::sparse);
+  Recorder recorder;
+  const Lane::Task bad{.call = [](void*, int64_t, Stream&) { throw CommError("peer is gone"); },
+                       .object = nullptr,
+                       .argument = 0};
+  const int64_t good = failing->submit(recorder.task(1));
+  const int64_t ticket = failing->submit(bad);
+  const int64_t skipped = failing->submit(recorder.task(2));
+  EXPECT_THROW(failing->synchronize(), CommError);
+  for (const int64_t failed : {ticket, skipped}) {
+    waiting->wait_for(*failing, failed);
+    waiting->submit(recorder.task(3));
+    EXPECT_THROW(waiting->synchronize(), CommError);
+  }
+  const int64_t later = failing->submit(recorder.task(4));
+  failing->synchronize();
+  for (const int64_t done : {good, later}) {
+    waiting->wait_for(*failing, done);
+    waiting->submit(recorder.task(5));
+    waiting->synchronize();
+  }
+  EXPECT_EQ(recorder.order, (std::vector<int64_t>{1, 4, 5, 5}));
+}
+
 TEST_F(LaneTest, SynchronizeForGivesUpInTime) {
   auto lane = make(LaneKind::compute);
   Recorder recorder;
