@@ -109,11 +109,10 @@ run_tests() {
 lint() {
   install build test lint
   configure release
-  local files
-  mapfile -t files < <(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
-  clang-format --dry-run -Werror "${files[@]}"
-  git ls-files '*.cpp' | grep -v '/cuda/' |
-    xargs -P "$(nproc)" -n 4 clang-tidy -p build/release --quiet --warnings-as-errors='*'
+  say "checking the style"
+  git ls-files -z -co --exclude-standard '*.h' '*.cpp' '*.cu' '*.cuh' |
+    xargs -0 clang-format --dry-run -Werror
+  .ci/tidy.py build/release --jobs "$CMAKE_BUILD_PARALLEL_LEVEL"
 }
 
 command=${1:-help}

@@ -7,10 +7,10 @@
 
 namespace hecate::collectives {
 
-World::World(Communicator all, WorldOptions options)
+World::World(Communicator all, const WorldOptions& options)
     : state_(form(std::move(all), options, /*last_epoch=*/0)) {}
 
-void World::reform(Communicator all, WorldOptions options) {
+void World::reform(Communicator all, const WorldOptions& options) {
   state_ = form(std::move(all), options, state_.epoch);
 }
 

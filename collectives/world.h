@@ -26,13 +26,13 @@ class World {
  public:
   /// All ranks of `all` must call, with equal options. Blocks.
   /// @throws InvalidArgument as Mesh::make; CommError as every collective.
-  explicit World(Communicator all, WorldOptions options = {});
+  explicit World(Communicator all, const WorldOptions& options = {});
 
   /// The ranks have changed: new mesh and communicators from `all`, which every rank of the new
   /// job calls with (newcomers construct a World instead). Blocks. When it throws, nothing has
   /// changed here. Earlier communicators stay usable among their ranks as long as someone holds
   /// them.
-  void reform(Communicator all, WorldOptions options);
+  void reform(Communicator all, const WorldOptions& options);
 
   /// 1 after the first forming, larger after every reform; equal on all ranks.
   int64_t epoch() const { return state_.epoch; }

@@ -15,7 +15,8 @@ namespace {
 std::vector<int64_t> numbers(const std::string& text) {
   std::vector<int64_t> result;
   std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) result.push_back(std::atoll(word.c_str()));
+  for (std::string word; std::getline(words, word, ',');)
+    result.push_back(std::atoll(word.c_str()));
   return result;
 }
 

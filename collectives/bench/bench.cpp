@@ -11,7 +11,7 @@
 
 namespace hecate::collectives::bench {
 
-Figure::Figure(std::string suite, std::string name) {
+Figure::Figure(const std::string& suite, const std::string& name) {
   add("suite", suite);
   add("name", name);
 }

@@ -19,7 +19,7 @@ struct Context {
 /// One figure: names and numbers in order.
 class Figure {
  public:
-  Figure(std::string suite, std::string name);
+  Figure(const std::string& suite, const std::string& name);
   Figure& add(std::string key, double value);
   Figure& add(std::string key, const std::string& value);
   /// Writes it, on rank 0.

@@ -37,7 +37,8 @@ Work start(const Communicator& world, Dense call, const float* in, float* out, i
 // Every rank gives in its number plus one everywhere.
 bool correct(const Communicator& world, Dense call, const std::vector<float>& out, int64_t count) {
   const int n = world.size();
-  const auto sum = static_cast<float>(n * (n + 1) / 2);
+  const int sum_of_ranks = n * (n + 1) / 2;
+  const auto sum = static_cast<float>(sum_of_ranks);
   const auto is = [&](int64_t at, float expected) {
     return out[static_cast<size_t>(at)] == expected;
   };

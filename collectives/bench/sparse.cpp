@@ -1,6 +1,7 @@
 #include "collectives/sparse.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <numeric>
@@ -82,7 +83,8 @@ SparseCase trace_case(const Topology& topology, const std::string& path, int ite
   const double total = std::accumulate(loads.begin(), loads.end(), 0.0);
   int next = 0;
   for (int e : order) {
-    const auto replicas = static_cast<int>(2 * ranks * loads[static_cast<size_t>(e)] / total + 0.5);
+    const auto replicas =
+        static_cast<int>(std::lround(2 * ranks * loads[static_cast<size_t>(e)] / total));
     for (int i = 0; i < std::min(replicas, ranks - 1); ++i)
       test.materialized.add(e, next++ % ranks);
   }

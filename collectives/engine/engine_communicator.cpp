@@ -149,7 +149,8 @@ void EngineCommunicator::add_prologue(Submission& submission, const Arguments& a
   };
 }
 
-Work EngineCommunicator::submit(Program program, const char* operation, Arguments arguments) {
+Work EngineCommunicator::submit(Program program, const char* operation,
+                                const Arguments& arguments) {
   Submission submission;
   submission.name = operation;
   submission.context = context_;

@@ -48,8 +48,8 @@ int32_t pop_smallest(std::vector<int32_t>& heap) {
   return smallest;
 }
 
-Operation::Operation(uint64_t id_, Submission submission, std::shared_ptr<EngineWork> work_)
-    : id(id_), request(std::move(submission)), work(std::move(work_)) {
+Operation::Operation(uint64_t number, Submission submission, std::shared_ptr<EngineWork> awaited)
+    : id(number), request(std::move(submission)), work(std::move(awaited)) {
   peer_bytes.resize(request.ranks->size());
 }
 

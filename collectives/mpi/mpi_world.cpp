@@ -68,7 +68,7 @@ bool launched() {
 }
 
 struct World::State : std::enable_shared_from_this<World::State> {
-  explicit State(const CommunicatorOptions& options_) : options(options_) {}
+  explicit State(const CommunicatorOptions& chosen) : options(chosen) {}
 
   // The whole life of MPI in this process.
   void run(std::promise<void>& started) {

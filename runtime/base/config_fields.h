@@ -31,7 +31,9 @@ struct Limits {
   std::vector<std::string> choices;
 };
 
-inline Limits any() { return {}; }
+inline Limits any() {
+  return {};
+}
 inline Limits between(double min, double max) {
   Limits limits;
   limits.min = min;

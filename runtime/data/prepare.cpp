@@ -190,7 +190,7 @@ DatasetInfo prepare(const PrepareOptions& options, const ProgressCallback& progr
     check_replaceable(normal);
     const fs::path staged = normal.out.string() + ".partial";
     const StagingDirectory staging(staged);
-    const DatasetInfo info = Preparation(normal, progress).run(staged);
+    DatasetInfo info = Preparation(normal, progress).run(staged);
     staging.publish(normal.out);
     return info;
   } catch (const fs::filesystem_error& error) {

@@ -88,7 +88,8 @@ void operations_complete_out_of_order(const Communicator& world) {
   if (last) slow = bulk.all_reduce(data.data(), sum.data(), count, DType::f32, ReduceOp::sum);
   slow.wait();
   const int n = world.size();
-  require(sum[12345] == static_cast<float>(n * (n - 1) / 2), "bulk all_reduce: ", sum[12345]);
+  const int sum_of_ranks = n * (n - 1) / 2;
+  require(sum[12345] == static_cast<float>(sum_of_ranks), "bulk all_reduce: ", sum[12345]);
 }
 
 void split_groups_work_side_by_side(const Communicator& world) {

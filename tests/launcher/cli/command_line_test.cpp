@@ -37,7 +37,7 @@ class CommandLineTest : public ::testing::Test {
     return code;
   }
   std::string error_of(const std::vector<std::string>& arguments) {
-    const std::string message = message_of<InvalidArgument>([&] { line_.run(arguments); });
+    std::string message = message_of<InvalidArgument>([&] { line_.run(arguments); });
     EXPECT_EQ(painted_, 0) << "ran in spite of: " << message;
     return message;
   }

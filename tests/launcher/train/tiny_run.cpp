@@ -64,7 +64,7 @@ RunConfig TinyRun::config(const std::vector<std::string>& overrides) const {
 }
 
 fs::path TinyRun::config_file(const std::vector<std::string>& overrides) const {
-  const fs::path path = root_ / "run.toml";
+  fs::path path = root_ / "run.toml";
   std::ofstream(path) << config::to_toml(config(overrides));
   return path;
 }

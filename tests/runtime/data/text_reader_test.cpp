@@ -34,7 +34,7 @@ class TextReaderTest : public DataTest {
   }
 
   std::filesystem::path write_gzip(const std::string& name, const std::string& content) const {
-    const auto path = root_ / name;
+    auto path = root_ / name;
     gzFile file = gzopen(path.c_str(), "wb");
     gzwrite(file, content.data(), static_cast<unsigned>(content.size()));
     gzclose(file);

@@ -30,7 +30,7 @@ std::string file_of(const std::string& header, size_t data_bytes) {
 
 /// The refusal, which names the file.
 std::string refusal(const std::string& file) {
-  const std::string message = message_of<InvalidArgument>([&] { parse(file); });
+  std::string message = message_of<InvalidArgument>([&] { parse(file); });
   EXPECT_THAT(message, HasSubstr("w.safetensors"));
   return message;
 }

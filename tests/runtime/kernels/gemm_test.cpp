@@ -7,7 +7,6 @@ namespace {
 
 using hecate::testing::Cpu;
 using hecate::testing::expect_near;
-using hecate::testing::kNan;
 using hecate::testing::kSum;
 using hecate::testing::Matrix;
 using hecate::testing::Reference;
@@ -115,7 +114,7 @@ TEST(Linear, MatchesDoublePrecisionForwardAndBackward) {
 
 // Expert weights and the rows that each expert gets.
 struct Group {
-  Group(std::vector<int64_t> loads, int64_t n_in, int64_t k_in) : n(n_in), k(k_in) {
+  Group(const std::vector<int64_t>& loads, int64_t n_in, int64_t k_in) : n(n_in), k(k_in) {
     offsets.push_back(0);
     for (int64_t load : loads) {
       weights.push_back(Matrix::normal(n, k, 20 + offsets.size()));
