@@ -33,6 +33,13 @@ bool ModelConfig::is_moe(int64_t layer) const {
   return selects(moe_layers, layer, "moe_layers");
 }
 
+std::vector<int64_t> ModelConfig::expert_layers() const {
+  std::vector<int64_t> found;
+  for (int64_t layer = 0; layer < layers; ++layer)
+    if (is_moe(layer)) found.push_back(layer);
+  return found;
+}
+
 bool ModelConfig::recomputes(int64_t layer) const {
   return selects(recompute, layer, "recompute");
 }

@@ -154,6 +154,8 @@ struct ModelConfig {
   int64_t dense_width() const { return dense_hidden > 0 ? dense_hidden : top_k * expert_hidden; }
   /// Whether layer `layer` has experts.
   bool is_moe(int64_t layer) const;
+  /// The layers that have experts, in order.
+  std::vector<int64_t> expert_layers() const;
   bool recomputes(int64_t layer) const;
 };
 

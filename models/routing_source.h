@@ -39,10 +39,12 @@ struct LoadTrace {
 /// @throws IoError, InvalidArgument naming the file and what was found.
 LoadTrace read_load_trace(const std::string& path);
 
-/// The counts of one rank of `ranks`, scaled to `tokens * top_k` choices over `experts` experts:
-/// neighbouring experts and ranks are summed, layers and samples repeat, rounding by largest
-/// remainder (lower index first), no expert more than `tokens`.
-/// @throws InvalidArgument where the trace does not divide into that shape.
+/// The counts of one rank of `ranks`, scaled to `tokens * top_k` choices over `experts` experts.
+/// Fewer experts or ranks: neighbours are summed; more ranks: neighbours share a row; layers and
+/// samples repeat from the first. Rounding by largest remainder (lower index first); an expert gets
+/// at most `tokens`, what is above goes to the others in the same order.
+/// @param sample the step counted from 0. @param layer counted among the layers with experts.
+/// @throws InvalidArgument where the trace does not divide into that shape or the row is empty.
 std::vector<int64_t> scaled_counts(const LoadTrace& trace, int64_t sample, int64_t rank,
                                    int64_t ranks, int64_t layer, int64_t experts, int64_t tokens,
                                    int64_t top_k);
@@ -51,6 +53,8 @@ struct RoutingShape {
   int64_t experts = 0, top_k = 0;
   int64_t rank = 0, ranks = 1;
   uint64_t seed = 0;
+  /// The layers that have experts, in order: a trace counts only those. Empty: all.
+  std::vector<int64_t> moe_layers = {};
 };
 
 /// `learned` (null), `even` (token t's choices are consecutive experts, round robin), `zipf:S`

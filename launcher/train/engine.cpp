@@ -66,11 +66,13 @@ Engine::Engine(const EngineOptions& options)
   models::initialize(options.seed, *storage_);
   state_.parameters = storage_->table();
   state_.scalars.seed = options.seed;
-  routing_ = models::make_routing_source(options.router.source, {.experts = options.model.experts,
-                                                                 .top_k = options.model.top_k,
-                                                                 .rank = options.rank(),
-                                                                 .ranks = options.ranks(),
-                                                                 .seed = options.seed});
+  routing_ = models::make_routing_source(options.router.source,
+                                         {.experts = options.model.experts,
+                                          .top_k = options.model.top_k,
+                                          .rank = options.rank(),
+                                          .ranks = options.ranks(),
+                                          .seed = options.seed,
+                                          .moe_layers = options.model.expert_layers()});
   state_.routing = routing_.get();
   graph_ = std::make_unique<models::TransformerGraph>(
       options_.model, options_.router, layout_, state_,
