@@ -35,6 +35,8 @@ void TrainConfig::validate() const {
 
 void RunConfig::validate() const {
   scheduler::make_schedule(schedule, train.steps);
+  HECATE_CHECK(!trace_loads || !model.expert_layers().empty(),
+               "trace_loads = true, but no layer of the model has experts (model.moe_layers)");
   HECATE_CHECK(train.on_spike != "rollback" || checkpoint.every > 0,
                "train.on_spike = rollback needs checkpoint.every above 0, got ", checkpoint.every);
 }

@@ -112,6 +112,7 @@ struct RunConfig {
   int64_t seed = 0;
   std::string strategy = "auto";
   std::string planner = "auto";
+  bool trace_loads = false;
   DeviceConfig device;
   TrainConfig train;
   models::ModelConfig model;
@@ -133,6 +134,8 @@ struct RunConfig {
           one_of({"auto", "single", "fssdp", "fssdp-rm", "ep", "fsdp"}));
     visit("planner", self.planner, "what plans the placement; auto: the strategy's own",
           one_of({"auto", "paper"}));
+    visit("trace_loads", self.trace_loads,
+          "writes every step's expert loads to loads.npy in the run directory, for replay", any());
     visit("device", self.device, "what computes");
     visit("train", self.train, "the training loop");
     visit("model", self.model, "the transformer");

@@ -6,7 +6,7 @@
 namespace hecate::launcher {
 
 /// Where a run keeps everything: config.toml (resolved), steps.jsonl, checkpoints/, logs/,
-/// timeline/.
+/// timeline/, loads.npy (the load trace).
 class RunDirectory {
  public:
   /// "runs/20260131-174500-NAME", local time, with "-2", "-3", ... while it exists.
@@ -27,6 +27,7 @@ class RunDirectory {
   std::filesystem::path config() const { return path_ / "config.toml"; }
   std::filesystem::path steps() const { return path_ / "steps.jsonl"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  std::filesystem::path load_trace() const { return path_ / "loads.npy"; }
   std::filesystem::path log(int rank) const;
   std::filesystem::path timeline(int rank) const;
 

@@ -56,6 +56,7 @@ Trainer::Trainer(const RunConfig& config, const RunDirectory& directory, bool re
   writer_ = std::make_unique<checkpoint::CheckpointWriter>(checkpoint::WriterOptions{
       .directory = directory_.checkpoints(), .keep = config.checkpoint.keep});
   log_ = std::make_unique<StepLog>(directory_.steps(), progress_.step);
+  open_load_trace();
   line_ = std::make_unique<ProgressLine>(std::cerr, is_terminal(STDERR_FILENO),
                                          config.train.progress_seconds, progress_.step,
                                          config.train.steps, Clock::now());
@@ -112,6 +113,7 @@ void Trainer::step() {
   if (!result.updated) return handle_spike(result);
   ++progress_.step;
   progress_.tokens += result.tokens;
+  append_loads();
   log_step(result, rate);
 }
 
@@ -155,6 +157,7 @@ void Trainer::roll_back() {
   progress_ = restore(engine_, saved);
   progress_.next_sample = next_sample;
   log_ = std::make_unique<StepLog>(directory_.steps(), progress_.step);
+  open_load_trace();
   recent_losses_.clear();
 }
 
@@ -200,7 +203,32 @@ void Trainer::evaluate(uint64_t windows) {
                evaluation_->loss, evaluation_->bits_per_byte, seconds);
 }
 
+void Trainer::open_load_trace() {
+  if (!config_.trace_loads) return;
+  const models::ModelConfig& model = config_.model;
+  loads_.reset();  // two writers of one file would be one too many
+  loads_ = std::make_unique<LoadTraceWriter>(
+      directory_.load_trace(),
+      LoadTraceShape{.ranks = 1,
+                     .layers = static_cast<int64_t>(model.expert_layers().size()),
+                     .experts = model.experts,
+                     .tokens = config_.train.global_batch * model.sequence},
+      progress_.step);
+  if (loads_->missing() > 0)
+    spdlog::warn("{}: the first {} steps were not recorded: zeros",
+                 directory_.load_trace().string(), loads_->missing());
+}
+
+void Trainer::append_loads() {
+  if (!loads_) return;
+  std::vector<int64_t> counts;
+  for (const models::MoeStatistics& layer : engine_.statistics().layers)
+    counts.insert(counts.end(), layer.counts.begin(), layer.counts.end());
+  loads_->append(counts);
+}
+
 void Trainer::save() {
+  if (loads_) loads_->flush();
   writer_->save(make_snapshot(engine_, progress_));
   saved_step_ = progress_.step;
 }

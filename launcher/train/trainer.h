@@ -5,6 +5,7 @@
 #include <string>
 
 #include "launcher/config/run_config.h"
+#include "launcher/run/load_trace_writer.h"
 #include "launcher/run/progress_line.h"
 #include "launcher/run/run_directory.h"
 #include "launcher/run/signal_guard.h"
@@ -47,6 +48,8 @@ class Trainer {
   void roll_back();
   void log_step(const StepResult& result, double rate);
   void write_timeline();
+  void open_load_trace();
+  void append_loads();
   void evaluate(uint64_t windows);
   void save();
   bool evaluates_after(int64_t step) const;
@@ -61,6 +64,7 @@ class Trainer {
   double peak_flops_per_s_ = 0;
   std::unique_ptr<checkpoint::CheckpointWriter> writer_;
   std::unique_ptr<StepLog> log_;
+  std::unique_ptr<LoadTraceWriter> loads_;
   std::unique_ptr<ProgressLine> line_;
   std::unique_ptr<trace::TimelineRecorder> recorder_;
   std::deque<double> recent_losses_;

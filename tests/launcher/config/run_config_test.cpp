@@ -95,6 +95,9 @@ TEST(RunConfigTest, ImpossibleCombinationsNameTheKeysAndThePlace) {
             "--set device=paced: device.kind = paced needs device.pace_gflops above 0, got 0");
   EXPECT_EQ(error_in("train.spike_factor = 0.5"),
             "run.toml:2: train.spike_factor = 0.5: expected 0 (off) or a factor above 1");
+  EXPECT_EQ(error_in("trace_loads = true\n[model]\nmoe_layers = 'none'"),
+            "run.toml:4: trace_loads = true, but no layer of the model has experts "
+            "(model.moe_layers)");
   EXPECT_EQ(error_in("train.on_spike = 'rollback'"),
             "run.toml:2: train.on_spike = rollback needs checkpoint.every above 0, got 0");
   EXPECT_THAT(error_in("schedule.warmup = 'soon'"), StartsWith("run.toml:2: schedule.warmup"));

@@ -197,6 +197,35 @@ TEST_F(TrainerTest, TracedStepsBecomeATimeline) {
                                                {"update", 2}}));
 }
 
+TEST_F(TrainerTest, LoadsOfEveryStepAreTracedAndReplayed) {
+  const std::vector<std::string> traced = {
+      "trace_loads=true",    "model.layers=4", "model.moe_layers=every:2",
+      "train.micro_batch=2", "train.steps=6",  "checkpoint.every=3"};
+  run_.train("a", traced);
+  const auto path = run_.root() / "a" / "loads.npy";
+  const auto trace = models::read_load_trace(path.string());
+  EXPECT_EQ(trace.samples, 6);
+  EXPECT_EQ(trace.ranks, 1);
+  EXPECT_EQ(trace.layers, 2);
+  EXPECT_EQ(trace.experts, 4);
+  for (int64_t step = 0; step < 6; ++step)
+    for (int64_t layer = 0; layer < 2; ++layer) {
+      int64_t sum = 0;
+      for (int64_t e = 0; e < 4; ++e) sum += trace.at(step, 0, layer, e);
+      EXPECT_EQ(sum, 4 * 16 * 2) << step;
+    }
+  // A resumed run drops the later steps and writes the same ones again.
+  checkpoint::remove_after(run_.root() / "a" / "checkpoints", 3);
+  run_.train("a", traced, true);
+  EXPECT_EQ(models::read_load_trace(path.string()).counts, trace.counts);
+  // A replay of the same shape routes exactly as recorded.
+  auto replaying = traced;
+  replaying.push_back("router.source=replay:" + path.string());
+  run_.train("b", replaying);
+  EXPECT_EQ(models::read_load_trace((run_.root() / "b" / "loads.npy").string()).counts,
+            trace.counts);
+}
+
 TEST_F(TrainerTest, ResumingOnOtherDataIsRefused) {
   run_.train("a", {});
   const RunConfig other = run_.config({"data.sampler=rs2"});
