@@ -149,8 +149,7 @@ void EngineCommunicator::add_prologue(Submission& submission, const Arguments& a
   };
 }
 
-Work EngineCommunicator::submit(Program program, const char* operation,
-                                const Arguments& arguments) {
+Work EngineCommunicator::submit(Program program, const char* operation, Arguments arguments) {
   Submission submission;
   submission.name = operation;
   submission.context = context_;

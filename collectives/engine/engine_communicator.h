@@ -68,7 +68,7 @@ class EngineCommunicator final : public CommunicatorBackend {
   struct Arguments;
 
   Engine& engine() const { return *state_->engine; }
-  Work submit(Program program, const char* operation, const Arguments& arguments);
+  Work submit(Program program, const char* operation, Arguments arguments);
   void add_prologue(Submission& submission, const Arguments& arguments) const;
 
   std::shared_ptr<RankState> state_;
