@@ -75,7 +75,7 @@ class PairMeter {
   double bandwidth() {
     constexpr int64_t kLargest = 64 << 20;
     double result = 0;
-    for (int64_t bytes = 1 << 20; bytes <= kLargest; bytes *= 4) {
+    for (int64_t bytes = 256 << 10; bytes <= kLargest; bytes *= 4) {
       std::vector<std::byte> data(static_cast<size_t>(bytes));
       int64_t word = 0;
       const auto begin = Clock::now();
@@ -95,12 +95,22 @@ class PairMeter {
   double budget_;
 };
 
+// A damaged file is as good as none.
+std::optional<Topology> readable(const std::string& line) {
+  try {
+    return topology_from_text(line);
+  } catch (const InvalidArgument&) {
+    return std::nullopt;
+  }
+}
+
 std::optional<Topology> cached(const std::string& path, std::span<const int> nodes) {
   std::ifstream file(path);
   std::string line;
   if (!file || !std::getline(file, line)) return std::nullopt;
-  Topology topology = topology_from_text(line);
-  if (!std::equal(nodes.begin(), nodes.end(), topology.node_of.begin(), topology.node_of.end()))
+  std::optional<Topology> topology = readable(line);
+  if (!topology) return std::nullopt;
+  if (!std::equal(nodes.begin(), nodes.end(), topology->node_of.begin(), topology->node_of.end()))
     return std::nullopt;
   return topology;
 }

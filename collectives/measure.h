@@ -9,7 +9,8 @@ namespace hecate::collectives {
 struct MeasureOptions {
   /// About how long the measurement of one kind of link may take.
   double seconds = 0.3;
-  /// A file that keeps the result; used when it describes the same nodes. Empty: none.
+  /// A file that keeps the result; used when it describes the same nodes and can be read. Empty:
+  /// none.
   std::string cache_path;
 };
 

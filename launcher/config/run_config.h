@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collectives/cluster_config.h"
 #include "launcher/config/config.h"
 #include "models/config.h"
 #include "models/optimizer.h"
@@ -114,6 +115,7 @@ struct RunConfig {
   std::string planner = "auto";
   bool trace_loads = false;
   DeviceConfig device;
+  collectives::ClusterConfig cluster;
   TrainConfig train;
   models::ModelConfig model;
   models::RouterConfig router;
@@ -137,6 +139,7 @@ struct RunConfig {
     visit("trace_loads", self.trace_loads,
           "writes every step's expert loads to loads.npy in the run directory, for replay", any());
     visit("device", self.device, "what computes");
+    visit("cluster", self.cluster, "which ranks share a node, and the links between them");
     visit("train", self.train, "the training loop");
     visit("model", self.model, "the transformer");
     visit("router", self.router, "who chooses experts, and how load is kept even");

@@ -1,10 +1,12 @@
 #include "tests/collectives/contract.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
 #include <thread>
 
+#include "collectives/measure.h"
 #include "tests/collectives/contract_dense.h"
 #include "tests/collectives/contract_sparse.h"
 #include "tests/collectives/contract_tokens.h"
@@ -165,6 +167,22 @@ void bad_arguments_are_refused(const Communicator& world) {
   require(refused([&] { world.exchange(to_self, {}); }), "a message to itself");
 }
 
+void topology_is_measured_fast(const Communicator& world) {
+  world.barrier().wait();
+  const auto begin = std::chrono::steady_clock::now();
+  const Topology topology = measure_topology(world);
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+  check(topology);
+  const auto nodes = world.nodes();
+  require(std::equal(nodes.begin(), nodes.end(), topology.node_of.begin(), topology.node_of.end()),
+          "measured topology has other nodes");
+  // Under a second on a quiet machine; tests share theirs.
+  require(elapsed.count() < 3, "measuring the topology took ", elapsed.count(), " s");
+  double here = topology.between.bytes_per_s, largest = 0;
+  world.all_reduce(&here, &largest, 1, DType::f64, ReduceOp::max).wait();
+  require(here == largest, "ranks measured different topologies");
+}
+
 void flight_record_keeps_the_last_operations(const Communicator& world) {
   for (int i = 0; i < 70; ++i) world.barrier().wait();
   const auto record = world.flight_record();
@@ -194,6 +212,7 @@ constexpr Case kCases[] = {
     {"SparseSumsHaveTheSameBits", sparse_sums_have_the_same_bits},
     {"TokenRowsGoAndComeBack", token_rows_go_and_come_back},
     {"WorldGroupsAddUp", world_groups_add_up},
+    {"TopologyIsMeasuredFast", topology_is_measured_fast},
 };
 
 }  // namespace
