@@ -103,4 +103,11 @@ double gather_seconds(const LayerCost& cost, const collectives::Placement& from,
   return traffic.seconds();
 }
 
+double move_seconds(const LayerCost& cost, std::span<const OwnerMove> moves) {
+  const size_t ranks = at(cost.topology.ranks());
+  std::vector<int64_t> experts(ranks * ranks);
+  for (const OwnerMove& move : moves) ++experts[at(move.from) * ranks + at(move.to)];
+  return exchange_seconds(cost.topology, experts, cost.state_bytes);
+}
+
 }  // namespace hecate::sharding

@@ -5,6 +5,7 @@
 #include "collectives/placement.h"
 #include "collectives/topology.h"
 #include "sharding/dispatch.h"
+#include "sharding/ownership.h"
 
 namespace hecate::sharding {
 
@@ -17,6 +18,7 @@ struct LayerCost {
   double gather_bytes = 0;     ///< of one expert's parameters on the wire
   double reduce_bytes = 0;     ///< of one expert's gradients on the wire
   double reduce_exposed = 0;   ///< share of an extra copy's reduction that nothing hides, 0..1
+  double state_bytes = 0;      ///< that move with an owner: master, moments; 0: moving is free
 };
 
 /// Time that moving `rows` [R,R] (from s to d at s * R + d) of `row_bytes` takes: the busiest node
@@ -31,5 +33,8 @@ double layer_seconds(const LayerCost& cost, const DispatchPlan& plan);
 /// a node once, relays share the sending.
 double gather_seconds(const LayerCost& cost, const collectives::Placement& from,
                       const collectives::Placement& to, double chunk_bytes);
+
+/// Time that moving experts to new owners takes, all at once and hidden by nothing.
+double move_seconds(const LayerCost& cost, std::span<const OwnerMove> moves);
 
 }  // namespace hecate::sharding

@@ -41,6 +41,17 @@ class HoldersByNode {
   std::vector<int> holders_;
 };
 
+// The holder at place `first`, taken round, and those after it get the remainder.
+void split_evenly(DispatchPlan& plan, int source, std::span<const int> holders, int64_t count,
+                  size_t first) {
+  const size_t among = holders.size();
+  if (among == 1) return plan.add(source, holders[0], count);
+  const auto rows = static_cast<size_t>(count);
+  const size_t each = rows / among, rest = rows % among, turn = among - first % among;
+  for (size_t i = 0; i < among; ++i)
+    plan.add(source, holders[i], static_cast<int64_t>(each + ((i + turn) % among < rest ? 1 : 0)));
+}
+
 DispatchPlan plan_nearest(std::span<const int64_t> counts, const Placement& materialized,
                           const NodeMap& nodes) {
   const HoldersByNode by_node(materialized, nodes);
@@ -53,12 +64,7 @@ DispatchPlan plan_nearest(std::span<const int64_t> counts, const Placement& mate
         plan.add(s, s, count);
       } else if (count > 0) {
         if (holders.empty()) holders = materialized.holders(e);
-        const auto among = static_cast<int64_t>(holders.size());
-        for (int64_t i = 0; i < among; ++i) {
-          const int64_t turn = ((i - s - e) % among + among) % among;
-          plan.add(s, holders[static_cast<size_t>(i)],
-                   count / among + (turn < count % among ? 1 : 0));
-        }
+        split_evenly(plan, s, holders, count, at(s) + at(e));
       }
       plan.close_pair();
     }

@@ -22,6 +22,8 @@ struct StrategyInputs {
   int memory_capacity = 0;        ///< m
   int reshard_interval = 100;     ///< steps; 0: never
   bool calibrate = false;         ///< correct the plan after the gate; needs `cost`
+  DispatchPolicy dispatch = DispatchPolicy::nearest;  ///< that the layers use
+  /// With state_bytes in it, owners move only where that pays within one interval.
   std::optional<LayerCost> cost = std::nullopt;
 
   int devices() const { return static_cast<int>(node_of.size()); }
@@ -42,7 +44,7 @@ class Strategy {
   /// Owners of a run that starts; even by default. A strategy that never moves owners needs these.
   virtual Ownership initial_owners() const;
   /// P' of every layer, each a superset of its owners.
-  /// @param loads measured so far, of any number of sources.
+  /// @param loads measured so far; sources are devices.
   virtual std::vector<collectives::Placement> plan_step(const Ownership& owners,
                                                         const LoadTracker& loads) = 0;
   /// The most copies, besides owned experts, that a plan puts on one device in one layer.

@@ -23,6 +23,9 @@ class Sparse final : public Strategy {
                                        const LoadTracker& loads) override;
 
  private:
+  bool pays(const Ownership& before, const Ownership& after, const LoadTracker& loads) const;
+  double step_seconds(const Ownership& owners, const LoadTracker& loads) const;
+
   bool release_;
 };
 

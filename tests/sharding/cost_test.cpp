@@ -47,5 +47,14 @@ TEST(GatherSecondsTest, EntersANodeOnceAndSharesTheSending) {
   EXPECT_DOUBLE_EQ(gather_seconds(cost, owners, to, 1e6), 1e-5 + 2e6 / 1e8);
 }
 
+TEST(MoveSecondsTest, CarriesTheStateOfEveryMove) {
+  const LayerCost cost{.topology = kTopology, .state_bytes = 1e6};
+  EXPECT_EQ(move_seconds(cost, {}), 0);
+  const std::vector<OwnerMove> inside = {{0, 0, 0, 1}, {3, 1, 0, 1}};
+  EXPECT_DOUBLE_EQ(move_seconds(cost, inside), 1e-6 + 2e6 / 1e9);
+  const std::vector<OwnerMove> across = {{0, 0, 0, 2}, {0, 1, 1, 3}, {1, 0, 2, 0}};
+  EXPECT_DOUBLE_EQ(move_seconds(cost, across), 1e-5 + 2e6 / 1e8);
+}
+
 }  // namespace
 }  // namespace hecate::sharding

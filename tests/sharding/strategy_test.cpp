@@ -142,6 +142,63 @@ TEST(StrategyTest, SparseKeepsOwnersWithoutMeasuredLoads) {
   EXPECT_FALSE(strategy->next_owners(10, strategy->initial_owners(), loads).has_value());
 }
 
+// Device 0 owns what every token wants; no copies.
+class MovingPaysTest : public testing::Test {
+ protected:
+  MovingPaysTest() : loads_({1, 4, 8}) {
+    StepLoads step({1, 4, 8});
+    for (size_t i = 0; i < step.counts.size(); ++i) step.counts[i] = i % 8 < 2 ? 1000 : 1;
+    loads_.record(step);
+  }
+  bool moves_with_state_of(double bytes, int interval = 10) {
+    StrategyInputs inputs = small(1, 8, 4, 2);
+    inputs.overlap_degree = inputs.memory_capacity = 0;
+    inputs.reshard_interval = interval;
+    inputs.cost =
+        LayerCost{.topology = collectives::Topology::uniform(4, 2, {8e9, 1e-6}, {1e8, 1e-5}),
+                  .seconds_per_row = 1e-6,
+                  .row_bytes = 1e3,
+                  .state_bytes = bytes};
+    const auto strategy = make_strategy("fssdp", inputs);
+    return strategy->next_owners(interval, strategy->initial_owners(), loads_).has_value();
+  }
+
+  LoadTracker loads_;
+};
+
+TEST_F(MovingPaysTest, OwnersMoveWhereTheIntervalSavesMoreThanTheMoveTakes) {
+  EXPECT_TRUE(moves_with_state_of(0));
+  EXPECT_TRUE(moves_with_state_of(1e3));
+  EXPECT_FALSE(moves_with_state_of(1e9));
+  EXPECT_FALSE(moves_with_state_of(1e8, 10));
+  EXPECT_TRUE(moves_with_state_of(1e8, 1000));
+}
+
+TEST(StrategyTest, CalibrationCopiesWhatTheForecastMissed) {
+  StrategyInputs inputs = small(1, 4, 4, 2);
+  inputs.calibrate = true;
+  inputs.memory_capacity = 1;
+  inputs.cost =
+      LayerCost{.topology = collectives::Topology::uniform(4, 2, {8e9, 1e-6}, {1e8, 1e-5}),
+                .seconds_per_row = 1e-5,
+                .row_bytes = 1e3,
+                .gather_bytes = 1e4};
+  const auto strategy = make_strategy("fssdp", inputs);
+  EXPECT_TRUE(strategy->plans_after_gate());
+  EXPECT_EQ(strategy->slots(), 1);
+  const Ownership owners = strategy->initial_owners();
+  std::vector<int64_t> counts(16);
+  for (size_t s = 0; s < 4; ++s) counts[s * 4 + 3] = 1000;
+  const auto better = strategy->plan_after_gate(0, owners, owners.placement(0), counts);
+  ASSERT_TRUE(better.has_value());
+  EXPECT_EQ(better->holders(3).size(), 4u);
+  EXPECT_FALSE(strategy->plan_after_gate(0, owners, *better, counts).has_value());
+  inputs.calibrate = false;
+  EXPECT_FALSE(make_strategy("fssdp", inputs)
+                   ->plan_after_gate(0, owners, owners.placement(0), counts)
+                   .has_value());
+}
+
 TEST(StrategyTest, FullyShardedPutsEveryExpertEverywhere) {
   const auto strategy = make_strategy("fsdp", small(2, 5, 3, 3));
   const LoadTracker loads({2, 3, 5});
