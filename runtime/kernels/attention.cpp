@@ -13,9 +13,13 @@
 namespace hecate::kernels {
 namespace {
 
-constexpr int64_t kQueries = 48;  // rows of a score tile
-constexpr int64_t kKeys = 512;    // columns of a score tile, at most
-constexpr int64_t kPad = 16;      // columns are whole vectors
+// Rows and columns of a score tile: forward ones are low, so that little lies beyond the diagonal;
+// backward ones are high, since their rows are the inner dimension of the key gradients, and
+// narrow, so that packed keys, their gradients and both tiles stay in the second cache.
+constexpr int64_t kQueries = 12, kKeys = 512;
+constexpr int64_t kBackwardQueries = 96, kBackwardKeys = 256;
+constexpr int64_t kStep = 12;  // rows of a backward tile that are cut at the same key
+constexpr int64_t kPad = 16;   // columns are whole vectors
 constexpr Real kMasked = -std::numeric_limits<Real>::infinity();
 
 // Sizes of one call; heads h of q share key head h / group.
@@ -91,10 +95,14 @@ Window window_of(const AttentionShape& shape, const View<const int32_t>& documen
           .end = (sequence + 1) * shape.sequence};
 }
 
+int64_t whole_vectors(int64_t n) {
+  return (n + kPad - 1) / kPad * kPad;
+}
+
 // Row length of a tile of n columns: whole vectors, and never a multiple of 1 KiB, which would put
 // all rows into a few sets of the first cache.
 int64_t padded(int64_t n) {
-  const int64_t whole = (n + kPad - 1) / kPad * kPad;
+  const int64_t whole = whole_vectors(n);
   return whole % 128 == 0 ? whole + kPad : whole;
 }
 
@@ -147,7 +155,7 @@ void forward_tile(const Sizes& z, const AttentionShape& shape, const Window& win
   // Causal queries see only the first keys of the chunk.
   const int64_t n = std::min(keys.count, window.end_of(rows.first, rows.count) - keys.first);
   const int64_t width = padded(n), packed = padded(keys.count);
-  HECATE_ISA_CALL(tile_product, rows.count, width, z.n, shape.scale,
+  HECATE_ISA_CALL(tile_product, rows.count, whole_vectors(n), z.n, shape.scale,
                   in.q.row(rows.first) + head * z.n, in.q.row_stride(), 1, scratch.keys, packed,
                   false, scratch.tile, width);
   Real* out = in.out.row(rows.first) + head * z.nv;
@@ -227,75 +235,116 @@ struct BackwardViews {
   View<Real> dq, dk, dv;
 };
 
+// What one task works on: a chunk of keys, their gradients, a block of queries and its tiles.
 struct BackwardScratch {
-  Real *keys, *key_columns, *value_columns, *queries, *douts, *p, *dp;
+  Real *keys, *key_columns, *value_columns, *dkeys, *dvalues, *queries, *douts, *p, *dp;
   static size_t bytes(const Sizes& z) {
-    const int64_t elements =
-        padded(kKeys) * (2 * z.n + z.nv + 2 * kQueries) + kQueries * (z.n + z.nv);
+    const int64_t elements = padded(kBackwardKeys) * (3 * z.n + 2 * z.nv + 2 * kBackwardQueries) +
+                             kBackwardQueries * (z.n + z.nv);
     return static_cast<size_t>(elements) * sizeof(Real);
   }
   BackwardScratch(const Sizes& z, std::byte* memory) : keys(reinterpret_cast<Real*>(memory)) {
-    key_columns = keys + padded(kKeys) * z.n;
-    value_columns = key_columns + padded(kKeys) * z.n;
-    queries = value_columns + padded(kKeys) * z.nv;
-    douts = queries + kQueries * z.n;
-    p = douts + kQueries * z.nv;
-    dp = p + padded(kKeys) * kQueries;
+    key_columns = keys + padded(kBackwardKeys) * z.n;
+    value_columns = key_columns + padded(kBackwardKeys) * z.n;
+    dkeys = value_columns + padded(kBackwardKeys) * z.nv;
+    dvalues = dkeys + padded(kBackwardKeys) * z.n;
+    queries = dvalues + padded(kBackwardKeys) * z.nv;
+    douts = queries + kBackwardQueries * z.n;
+    p = douts + kBackwardQueries * z.nv;
+    dp = p + padded(kBackwardKeys) * kBackwardQueries;
   }
 };
 
-// Recomputes the probabilities of a tile and adds its part of every gradient.
+struct BackwardTile {
+  int64_t head;
+  Rows rows;
+  Keys keys;
+  int64_t n, width;  // keys that its rows see, row length of the tiles
+};
+
+// Recomputes the probabilities of `count` rows of a tile from row `first` on, and the gradients of
+// their scores and queries.
+void backward_rows(const Sizes& z, const AttentionShape& shape, const Window& window,
+                   const BackwardViews& in, const BackwardTile& tile, int64_t first, int64_t count,
+                   const BackwardScratch& scratch) {
+  const Keys& keys = tile.keys;
+  const int64_t query = tile.rows.first + first, packed = padded(keys.count);
+  const int64_t n = std::clamp<int64_t>(window.end_of(query, count) - keys.first, 0, tile.n);
+  Real *p = scratch.p + first * tile.width, *dp = scratch.dp + first * tile.width;
+  const Real* douts = scratch.douts + first * z.nv;
+  HECATE_ISA_CALL(tile_product, count, whole_vectors(n), z.n, shape.scale,
+                  scratch.queries + first * z.n, z.n, 1, scratch.key_columns, packed, false, p,
+                  tile.width);
+  HECATE_ISA_CALL(tile_product, count, whole_vectors(n), z.nv, Real{1}, douts, z.nv, 1,
+                  scratch.value_columns, packed, false, dp, tile.width);
+  for (int64_t i = 0; i < count; ++i) {
+    Real *p_row = p + i * tile.width, *dp_row = dp + i * tile.width;
+    const Real delta =
+        HECATE_ISA_CALL(dot, z.nv, douts + i * z.nv, in.out.row(query + i) + tile.head * z.nv);
+    const Visible seen = window.visible(query + i, keys.first, n);
+    seen.clear_rest(tile.n, p_row);
+    seen.clear_rest(tile.n, dp_row);
+    HECATE_ISA_CALL(score_gradient, seen.end - seen.begin, in.lse.row(query + i)[tile.head], delta,
+                    shape.scale, p_row + seen.begin, dp_row + seen.begin);
+  }
+  HECATE_ISA_CALL(tile_product, count, z.n, n, Real{1}, dp, tile.width, 1, scratch.keys, z.n,
+                  !keys.earliest, in.dq.row(query) + tile.head * z.n, in.dq.row_stride());
+}
+
+// Adds what rows from `row` on give to the gradients of `count` keys of the chunk from `key` on.
+void backward_keys(const Sizes& z, const BackwardTile& tile, int64_t key, int64_t count,
+                   int64_t row, const BackwardScratch& scratch) {
+  const int64_t rows = tile.rows.count - row, at = row * tile.width + key;
+  HECATE_ISA_CALL(tile_product, count, z.nv, rows, Real{1}, scratch.p + at, 1, tile.width,
+                  scratch.douts + row * z.nv, z.nv, true, scratch.dvalues + key * z.nv, z.nv);
+  HECATE_ISA_CALL(tile_product, count, z.n, rows, Real{1}, scratch.dp + at, 1, tile.width,
+                  scratch.queries + row * z.n, z.n, true, scratch.dkeys + key * z.n, z.n);
+}
+
 void backward_tile(const Sizes& z, const AttentionShape& shape, const Window& window,
                    const BackwardViews& in, int64_t head, const Rows& rows, const Keys& keys,
                    const BackwardScratch& scratch) {
-  const int64_t g = head / z.group();
   const int64_t n = std::min(keys.count, window.end_of(rows.first, rows.count) - keys.first);
-  const int64_t width = padded(n), packed = padded(keys.count);
+  const BackwardTile tile{.head = head, .rows = rows, .keys = keys, .n = n, .width = padded(n)};
   pack(in.q, head, rows.first, rows.count, scratch.queries);
   pack(in.dout, head, rows.first, rows.count, scratch.douts);
-  HECATE_ISA_CALL(tile_product, rows.count, width, z.n, shape.scale, scratch.queries, z.n, 1,
-                  scratch.key_columns, packed, false, scratch.p, width);
-  HECATE_ISA_CALL(tile_product, rows.count, width, z.nv, Real{1}, scratch.douts, z.nv, 1,
-                  scratch.value_columns, packed, false, scratch.dp, width);
-  for (int64_t i = 0; i < rows.count; ++i) {
-    const int64_t t = rows.first + i;
-    Real *p = scratch.p + i * width, *dp = scratch.dp + i * width;
-    const Real delta =
-        HECATE_ISA_CALL(dot, z.nv, scratch.douts + i * z.nv, in.out.row(t) + head * z.nv);
-    const Visible seen = window.visible(t, keys.first, n);
-    seen.clear_rest(n, p);
-    seen.clear_rest(n, dp);
-    const int64_t count = seen.end - seen.begin;
-    HECATE_ISA_CALL(exp_minus, count, in.lse.row(t)[head], p + seen.begin);
-    HECATE_ISA_CALL(score_gradient, count, delta, shape.scale, p + seen.begin, dp + seen.begin);
-  }
-  HECATE_ISA_CALL(tile_product, n, z.nv, rows.count, Real{1}, scratch.p, 1, width, scratch.douts,
-                  z.nv, true, in.dv.row(keys.first) + g * z.nv, in.dv.row_stride());
-  HECATE_ISA_CALL(tile_product, n, z.n, rows.count, Real{1}, scratch.dp, 1, width, scratch.queries,
-                  z.n, true, in.dk.row(keys.first) + g * z.n, in.dk.row_stride());
-  HECATE_ISA_CALL(tile_product, rows.count, z.n, n, Real{1}, scratch.dp, width, 1, scratch.keys,
-                  z.n, !keys.earliest, in.dq.row(rows.first) + head * z.n, in.dq.row_stride());
+  for (int64_t i = 0; i < rows.count; i += kStep)
+    backward_rows(z, shape, window, in, tile, i, std::min(kStep, rows.count - i), scratch);
+  // Keys on the diagonal are seen only by the rows below them.
+  const int64_t below = rows.first - keys.first;
+  const int64_t common = shape.causal ? std::clamp<int64_t>(below, 0, n) : n;
+  backward_keys(z, tile, 0, common, 0, scratch);
+  for (int64_t key = common; key < n; key += kStep)
+    backward_keys(z, tile, key, std::min(kStep, n - key), key - below, scratch);
 }
 
-// All queries of one key head of one sequence, in order: dk and dv belong to this task alone.
+void unpack(const Real* rows, int64_t head, int64_t first, int64_t n, const View<Real>& x) {
+  const int64_t size = x.dim(2);
+  for (int64_t i = 0; i < n; ++i)
+    std::copy_n(rows + i * size, size, x.row(first + i) + head * size);
+}
+
+// All queries of one key head of one sequence, in order: dk and dv belong to this task alone. They
+// are summed in scratch: their rows lie a whole token apart, which maps to few sets of a cache.
 void backward_head(const Sizes& z, const AttentionShape& shape, const Window& window,
                    const BackwardViews& in, int64_t g, const BackwardScratch& scratch) {
-  for (int64_t t = window.begin; t < window.end; ++t) {
-    std::fill_n(in.dk.row(t) + g * z.n, z.n, Real{0});
-    std::fill_n(in.dv.row(t) + g * z.nv, z.nv, Real{0});
-  }
-  for (int64_t key = window.begin; key < window.end; key += kKeys) {
-    const Keys keys{
-        .first = key, .count = std::min(kKeys, window.end - key), .earliest = key == window.begin};
+  for (int64_t key = window.begin; key < window.end; key += kBackwardKeys) {
+    const Keys keys{.first = key,
+                    .count = std::min(kBackwardKeys, window.end - key),
+                    .earliest = key == window.begin};
     pack(in.k, g, keys.first, keys.count, scratch.keys);
     pack_transposed(in.k, g, keys.first, keys.count, scratch.key_columns);
     pack_transposed(in.v, g, keys.first, keys.count, scratch.value_columns);
+    std::fill_n(scratch.dkeys, keys.count * z.n, Real{0});
+    std::fill_n(scratch.dvalues, keys.count * z.nv, Real{0});
     for (int64_t head = g * z.group(); head < (g + 1) * z.group(); ++head)
-      for (int64_t t = window.begin; t < window.end; t += kQueries) {
-        const Rows rows{.first = t, .count = std::min(kQueries, window.end - t)};
+      for (int64_t t = window.begin; t < window.end; t += kBackwardQueries) {
+        const Rows rows{.first = t, .count = std::min(kBackwardQueries, window.end - t)};
         if (window.end_of(rows.first, rows.count) > key)
           backward_tile(z, shape, window, in, head, rows, keys, scratch);
       }
+    unpack(scratch.dkeys, g, keys.first, keys.count, in.dk);
+    unpack(scratch.dvalues, g, keys.first, keys.count, in.dv);
   }
 }
 

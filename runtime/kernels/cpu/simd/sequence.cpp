@@ -83,14 +83,12 @@ void rope_row(int64_t half, Real sign, const Real* cosines, const Real* sines, R
   }
 }
 
-void exp_minus(int64_t n, Real shift, Real* p) {
+void score_gradient(int64_t n, Real lse, Real delta, Real scale, Real* p, Real* dp) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) p[i] = vexp(p[i] - shift);
-}
-
-void score_gradient(int64_t n, Real delta, Real scale, const Real* p, Real* dp) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) dp[i] = p[i] * (dp[i] - delta) * scale;
+  for (int64_t i = 0; i < n; ++i) {
+    p[i] = vexp(p[i] - lse);
+    dp[i] = p[i] * (dp[i] - delta) * scale;
+  }
 }
 
 }  // namespace hecate::kernels::cpu::HECATE_ISA_NS

@@ -17,10 +17,8 @@
                                Real* dbeta);                                                      \
   /* Rotates pairs (x[i], x[i + half]) by cosines[i], sines[i]; sign -1 rotates back. */          \
   void rope_row(int64_t half, Real sign, const Real* cosines, const Real* sines, Real* x);        \
-  /* p = exp(p - shift) */                                                                        \
-  void exp_minus(int64_t n, Real shift, Real* p);                                                 \
-  /* dp = p * (dp - delta) * scale */                                                             \
-  void score_gradient(int64_t n, Real delta, Real scale, const Real* p, Real* dp);                \
+  /* p = exp(p - lse); dp = p * (dp - delta) * scale */                                           \
+  void score_gradient(int64_t n, Real lse, Real delta, Real scale, Real* p, Real* dp);            \
   }
 HECATE_DECLARE_SEQUENCE(baseline)
 HECATE_DECLARE_SEQUENCE(avx2)

@@ -98,6 +98,44 @@ inline void column_block(Operands o, int64_t m) {
   if (m == 1) block<1, W>(o);
 }
 
+#ifdef HECATE_REAL_DOUBLE
+using Lane = int64_t;
+#else
+using Lane = int32_t;
+#endif
+using Lanes __attribute__((vector_size(kVectorBytes))) = Lane;
+static_assert(kLanes >= 2 && (kLanes & (kLanes - 1)) == 0);
+
+// Of rows i and i + Step of a square, swaps the upper lanes of one with the lower of the other in
+// every group of 2 Step lanes.
+template <int Step>
+inline void exchange(Vector (&rows)[kLanes]) {
+  Lanes low, high;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    low[lane] = static_cast<Lane>((lane & Step) == 0 ? lane : lane - Step + kLanes);
+    high[lane] = static_cast<Lane>((lane & Step) == 0 ? lane + Step : lane + kLanes);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i)
+    if ((i & Step) == 0) {
+      const Vector a = rows[i], b = rows[i + Step];
+      rows[i] = __builtin_shuffle(a, b, low);
+      rows[i + Step] = __builtin_shuffle(a, b, high);
+    }
+}
+
+inline void transpose_square(const Real* x, int64_t x_row, Real* out, int64_t out_row) {
+  Vector rows[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) rows[i] = load(x + i * x_row);
+  exchange<1>(rows);
+  if constexpr (kLanes >= 4) exchange<2>(rows);
+  if constexpr (kLanes >= 8) exchange<4>(rows);
+  if constexpr (kLanes >= 16) exchange<8>(rows);
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) store(out + i * out_row, rows[i]);
+}
+
 }  // namespace
 
 void tile_product(int64_t m, int64_t n, int64_t k, Real alpha, const Real* a, int64_t a_row,
@@ -109,24 +147,27 @@ void tile_product(int64_t m, int64_t n, int64_t k, Real alpha, const Real* a, in
     o.b += kWide * kLanes;
     o.c += kWide * kLanes;
   }
-  for (; n >= kLanes; n -= kLanes) {
-    column_block<1>(o, m);
-    o.b += kLanes;
-    o.c += kLanes;
-  }
+  const int64_t vectors = n / kLanes;
+  if (vectors == 3) column_block<3>(o, m);
+  if (vectors == 2) column_block<2>(o, m);
+  if (vectors == 1) column_block<1>(o, m);
+  o.b += vectors * kLanes;
+  o.c += vectors * kLanes;
+  n -= vectors * kLanes;
   if (n > 0) tail(o, m, n);
 }
 
 void transpose(int64_t rows, int64_t columns, const Real* x, int64_t x_row, Real* out,
                int64_t out_row) {
-  constexpr int64_t kBlock = 16;
-  for (int64_t i0 = 0; i0 < rows; i0 += kBlock) {
-    const int64_t end = i0 + kBlock < rows ? i0 + kBlock : rows;
-    for (int64_t j = 0; j < columns; ++j)
-      for (int64_t i = i0; i < end; ++i) out[j * out_row + i] = x[i * x_row + j];
+  const int64_t whole_rows = rows / kLanes * kLanes, whole_columns = columns / kLanes * kLanes;
+  for (int64_t i = 0; i < whole_rows; i += kLanes)
+    for (int64_t j = 0; j < whole_columns; j += kLanes)
+      transpose_square(x + i * x_row + j, x_row, out + j * out_row + i, out_row);
+  for (int64_t j = 0; j < columns; ++j) {
+    Real* row = out + j * out_row;
+    for (int64_t i = j < whole_columns ? whole_rows : 0; i < rows; ++i) row[i] = x[i * x_row + j];
+    for (int64_t i = rows; i < out_row; ++i) row[i] = 0;
   }
-  for (int64_t j = 0; j < columns; ++j)
-    for (int64_t i = rows; i < out_row; ++i) out[j * out_row + i] = 0;
 }
 
 }  // namespace hecate::kernels::cpu::HECATE_ISA_NS

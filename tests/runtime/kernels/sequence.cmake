@@ -1,0 +1,1 @@
+hecate_test(kernels_sequence_test SOURCES attention_test.cpp DEPS hecate_kernels)
