@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <limits>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -11,13 +12,24 @@
 #include "runtime/kernels/cpu/blas.h"
 #include "runtime/kernels/cpu/isa.h"
 #include "runtime/kernels/peak.h"
+#include "runtime/memory/aligned.h"
 
 namespace hecate::launcher {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json spread(std::vector<double> values) {
+// One timed step beside what the machine gave just before it.
+struct Sample {
+  double flops_per_s = 0, bytes_per_s = 0;  // of the multiply-add loop and of memory
+  StepResult result;
+  std::array<double, graph::kOpKinds> flops{}, least_seconds{};
+};
+
+template <class Value>
+Json spread(const std::vector<Sample>& samples, const Value& value) {
+  std::vector<double> values;
+  for (const Sample& sample : samples) values.push_back(value(sample));
   std::ranges::sort(values);
   return {{"median", values[values.size() / 2]}, {"min", values.front()}, {"max", values.back()}};
 }
@@ -39,69 +51,87 @@ std::string cpu_name() {
   return "unknown";
 }
 
-// Flops of one step by kind, as the graph states them.
-std::array<double, graph::kOpKinds> flops_by_kind(const graph::Executor& executor, double runs) {
-  std::array<double, graph::kOpKinds> flops{};
-  const auto& ops = executor.graph().ops();
-  for (const graph::Op& op : ops) {
-    double& sum = flops[static_cast<size_t>(op.kind)];
-    sum += runs * op.cost.flops;
-    if (op.cost.rows.valid())
-      sum += runs * op.cost.flops_per_row *
-             static_cast<double>(executor.rows()[static_cast<size_t>(op.cost.rows.index)]);
+// Work of one step by kind, as the graph states it, and the seconds that its operations need at
+// least: an operation is bound by its flops or by moving each of its operands once.
+void add_work(const graph::Executor& executor, double runs, Sample& sample) {
+  for (const graph::Op& op : executor.graph().ops()) {
+    const double times = op.when == graph::When::always ? runs : 1;
+    const double rows =
+        op.cost.rows.valid()
+            ? static_cast<double>(executor.rows()[static_cast<size_t>(op.cost.rows.index)])
+            : 0;
+    const double flops = times * (op.cost.flops + rows * op.cost.flops_per_row);
+    const double bytes = times * (op.cost.bytes + rows * op.cost.bytes_per_row);
+    sample.flops[static_cast<size_t>(op.kind)] += flops;
+    sample.least_seconds[static_cast<size_t>(op.kind)] +=
+        std::max(flops / sample.flops_per_s, bytes / sample.bytes_per_s);
   }
-  return flops;
 }
 
-Json breakdown(const Engine& engine, const std::vector<StepResult>& results, double peak) {
-  const double runs = static_cast<double>(engine.options().global_batch) /
-                      static_cast<double>(engine.options().micro_batch);
-  const auto flops = flops_by_kind(engine.step_executor(), runs);
+Json breakdown(const std::vector<Sample>& samples) {
   Json kinds = Json::object();
   for (size_t kind = 0; kind < graph::kOpKinds; ++kind) {
-    std::vector<double> seconds;
-    for (const StepResult& result : results) seconds.push_back(result.seconds_by_kind[kind]);
-    std::ranges::sort(seconds);
-    const double median = seconds[seconds.size() / 2];
-    if (median <= 0) continue;
-    kinds[std::string(graph::name_of(static_cast<graph::OpKind>(kind)))] = {
-        {"seconds", median},
-        {"gflops", flops[kind] / median / 1e9},
-        {"of_peak", flops[kind] / median / peak}};
+    const auto seconds = [kind](const Sample& x) { return x.result.seconds_by_kind[kind]; };
+    const Json measured = spread(samples, seconds);
+    if (measured["median"] <= 0) continue;
+    Json& line = kinds[std::string(graph::name_of(static_cast<graph::OpKind>(kind)))];
+    line["seconds"] = measured;
+    line["limit_seconds"] = spread(samples, [&](const Sample& x) { return x.least_seconds[kind]; });
+    line["of_limit"] =
+        spread(samples, [&](const Sample& x) { return x.least_seconds[kind] / seconds(x); });
+    line["of_step"] =
+        spread(samples, [&](const Sample& x) { return seconds(x) / x.result.seconds; });
+    line["of_peak"] = spread(
+        samples, [&](const Sample& x) { return x.flops[kind] / seconds(x) / x.flops_per_s; });
   }
   return kinds;
+}
+
+std::vector<Sample> time_steps(const StepBenchOptions& options, Engine& engine) {
+  CpuStream stream(engine.compute_pool());
+  const auto bytes = static_cast<size_t>(options.memory_elements) * sizeof(Real);
+  const std::unique_ptr<std::byte, decltype(&aligned_release)> block(aligned_allocate(bytes),
+                                                                     &aligned_release);
+  const View<Real> memory(reinterpret_cast<Real*>(block.get()), {options.memory_elements});
+  std::fill_n(memory.data(), memory.size(), Real{1});
+  const double runs = static_cast<double>(options.engine.global_batch) /
+                      static_cast<double>(options.engine.micro_batch);
+  std::vector<Sample> samples;
+  for (int64_t i = 0; i < options.warmup + options.repeats; ++i) {
+    fill_random(engine.batch(), options.engine.model.vocabulary, static_cast<uint64_t>(i));
+    Sample sample;
+    sample.bytes_per_s = kernels::measure_memory_rate(stream, memory, options.memory_seconds);
+    sample.flops_per_s = kernels::measure_peak_flops(stream, options.peak_seconds);
+    sample.result = engine.train_step(i, 1e-4, std::numeric_limits<double>::infinity());
+    HECATE_CHECK(sample.result.updated, "bench step: the loss or a gradient is not finite");
+    if (i < options.warmup) continue;
+    add_work(engine.step_executor(), runs, sample);
+    add_work(engine.update_executor(), 1, sample);
+    samples.push_back(sample);
+  }
+  return samples;
 }
 
 }  // namespace
 
 void bench_step(const StepBenchOptions& options, std::ostream& out) {
   Engine engine(options.engine);
-  CpuStream stream(engine.compute_pool());
-  std::vector<double> tokens_per_s, flops_per_s, ratios, peaks;
-  std::vector<StepResult> results;
-  for (int64_t i = 0; i < options.warmup + options.repeats; ++i) {
-    fill_random(engine.batch(), options.engine.model.vocabulary, static_cast<uint64_t>(i));
-    const double peak = kernels::measure_peak_flops(stream, options.peak_seconds);
-    const StepResult result = engine.train_step(i, 1e-4, std::numeric_limits<double>::infinity());
-    HECATE_CHECK(result.updated, "bench step: the loss or a gradient is not finite");
-    if (i < options.warmup) continue;
-    results.push_back(result);
-    peaks.push_back(peak);
-    tokens_per_s.push_back(static_cast<double>(result.tokens) / result.seconds);
-    flops_per_s.push_back(result.flops / result.seconds);
-    ratios.push_back(flops_per_s.back() / peak);
-  }
+  const std::vector<Sample> samples = time_steps(options, engine);
   const models::ModelSummary predicted = models::summarize(
       options.engine.model, options.engine.router,
       {.sequences = options.engine.micro_batch, .sequence = options.engine.model.sequence});
-  const double peak = spread(peaks)["median"];
+  const auto flops_per_s = [](const Sample& x) { return x.result.flops / x.result.seconds; };
   Json line;
   line["bench"] = "step";
-  line["tokens_per_s"] = spread(tokens_per_s);
-  line["flops_per_s"] = spread(flops_per_s);
-  line["peak_flops_per_s"] = spread(peaks);
-  line["of_peak"] = spread(ratios);
-  line["breakdown"] = breakdown(engine, results, peak);
+  line["tokens_per_s"] = spread(samples, [](const Sample& x) {
+    return static_cast<double>(x.result.tokens) / x.result.seconds;
+  });
+  line["flops_per_s"] = spread(samples, flops_per_s);
+  line["peak_flops_per_s"] = spread(samples, [](const Sample& x) { return x.flops_per_s; });
+  line["memory_bytes_per_s"] = spread(samples, [](const Sample& x) { return x.bytes_per_s; });
+  line["of_peak"] =
+      spread(samples, [&](const Sample& x) { return flops_per_s(x) / x.flops_per_s; });
+  line["breakdown"] = breakdown(samples);
   line["peak_bytes"] = engine.ledger().peak_total();
   line["predicted_bytes"] = total(predicted.bytes);
   line["threads"] = options.engine.threads;

@@ -9,15 +9,19 @@ struct StepBenchOptions {
   EngineOptions engine;
   int64_t repeats = 15;
   int64_t warmup = 3;
-  double peak_seconds = 0.1;  ///< of the multiply-add loop before each step
+  double peak_seconds = 0.1;                   ///< of the multiply-add loop before each step
+  int64_t memory_elements = int64_t{1} << 25;  ///< beyond the caches
+  double memory_seconds = 0.05;                ///< of the memory loop before that
 };
 
 /// Times whole training steps (forward, backward, clipping, AdamW) on random tokens with the
-/// model's own routing. Before each step a multiply-add loop runs on the same threads, so that the
-/// ratio of the two is taken at the machine's speed of that moment.
-/// `out` gets one JSON object: medians and spreads of tokens/s, flop/s and the ratio, seconds and
-/// flop/s by kind of operation, peak and predicted bytes, hardware.
-/// Flops count the causal half of attention only. @throws as Engine.
+/// model's own routing. Before each step a multiply-add loop and a loop over memory run on the same
+/// threads, so that ratios are taken at the machine's speed of that moment. `out` gets one JSON
+/// object: medians and spreads of tokens/s, flop/s and its ratio to the loop; by kind of operation
+/// its seconds, the least seconds that its flops (at the loop's rate) or its operands (moved once
+/// at the memory's rate, whichever takes longer) allow, and the ratio `of_limit`, above 1 where
+/// operands still lay in a cache; peak and predicted bytes, hardware. Flops count the causal half
+/// of attention only. @throws as Engine.
 void bench_step(const StepBenchOptions& options, std::ostream& out);
 
 }  // namespace hecate::launcher
