@@ -255,6 +255,14 @@ struct BackwardScratch {
   }
 };
 
+// Rows of one head lie a whole token apart, which the hardware does not foresee.
+void prefetch(const View<const Real>& x, int64_t head, int64_t first, int64_t end) {
+  constexpr int64_t kLine = 64 / sizeof(Real);
+  const int64_t size = x.dim(2);
+  for (int64_t t = first; t < end; ++t)
+    for (int64_t i = 0; i < size; i += kLine) __builtin_prefetch(x.row(t) + head * size + i);
+}
+
 struct BackwardTile {
   int64_t head;
   Rows rows;
@@ -270,6 +278,10 @@ void backward_rows(const Sizes& z, const AttentionShape& shape, const Window& wi
   const Keys& keys = tile.keys;
   const int64_t query = tile.rows.first + first, packed = padded(keys.count);
   const int64_t n = std::clamp<int64_t>(window.end_of(query, count) - keys.first, 0, tile.n);
+  const int64_t later = query + kBackwardQueries, end = std::min(window.end, later + kStep);
+  prefetch(in.out, tile.head, query + kStep, std::min(window.end, query + 2 * kStep));
+  prefetch(in.q, tile.head, later, end);
+  prefetch(in.dout, tile.head, later, end);
   Real *p = scratch.p + first * tile.width, *dp = scratch.dp + first * tile.width;
   const Real* douts = scratch.douts + first * z.nv;
   HECATE_ISA_CALL(tile_product, count, whole_vectors(n), z.n, shape.scale,

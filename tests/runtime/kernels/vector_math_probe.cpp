@@ -10,6 +10,10 @@ void probe(Function function, int64_t n, const Real* x, Real* y) {
 #pragma omp simd
       for (int64_t i = 0; i < n; ++i) y[i] = vexp(x[i]);
       break;
+    case Function::exp_softmax:
+#pragma omp simd
+      for (int64_t i = 0; i < n; ++i) y[i] = vexp_softmax(x[i]);
+      break;
     case Function::tanh:
 #pragma omp simd
       for (int64_t i = 0; i < n; ++i) y[i] = vtanh(x[i]);

@@ -5,7 +5,7 @@
 
 /// The vector mathematics on arrays, one copy per instruction set, for the test alone.
 namespace hecate::kernels::cpu {
-enum class Function : uint8_t { exp, tanh, sigmoid, erf };
+enum class Function : uint8_t { exp, exp_softmax, tanh, sigmoid, erf };
 namespace baseline {
 void probe(Function function, int64_t n, const Real* x, Real* y);
 }

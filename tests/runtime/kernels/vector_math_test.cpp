@@ -18,6 +18,7 @@ std::vector<Real> apply(Function function, const std::vector<Real>& x) {
 double exact(Function function, double x) {
   switch (function) {
     case Function::exp:
+    case Function::exp_softmax:
       return std::exp(x);
     case Function::tanh:
       return std::tanh(x);
@@ -63,6 +64,19 @@ double worst_error(Function function, double low, double high) {
 TEST(VectorMath, ExpIsGoodToTwoUlps) {
   EXPECT_LE(worst_ulps(Function::exp, -87, 88.7), 2);
   EXPECT_LE(worst_ulps(Function::exp, -1, 1), 2);
+}
+
+TEST(VectorMath, SoftmaxExpIsGoodToTwoUlpsDownToTheSmallestNormal) {
+  EXPECT_LE(worst_ulps(Function::exp_softmax, -87.3, 88), 2);
+  EXPECT_LE(worst_ulps(Function::exp_softmax, -1, 0), 2);
+  const std::vector<Real> y =
+      apply(Function::exp_softmax, {-kInfinity, Real(-1e30), Real(-100), kNan, 0});
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_GE(y[i], 0);
+    EXPECT_LE(static_cast<double>(y[i]), 1.2e-38 + std::exp(-100.0));
+  }
+  EXPECT_TRUE(std::isnan(y[3]));
+  EXPECT_EQ(y[4], 1);
 }
 
 TEST(VectorMath, TanhIsGoodToFourUlps) {

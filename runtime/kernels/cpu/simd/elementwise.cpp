@@ -162,7 +162,7 @@ Real exp_shifted(int64_t n, Real shift, Real* x) {
   Real sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < n; ++i) {
-    x[i] = vexp(x[i] - shift);
+    x[i] = vexp_softmax(x[i] - shift);
     sum += x[i];
   }
   return sum;

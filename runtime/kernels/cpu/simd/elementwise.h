@@ -30,7 +30,7 @@ struct AdamWConstants {
   bool all_finite(int64_t n, const Real* x);                                                       \
   Real dot(int64_t n, const Real* a, const Real* b);                                               \
   Real maximum(int64_t n, const Real* x);                                                          \
-  /* x = exp(x - shift); returns the sum. */                                                       \
+  /* x = exp(x - shift), at least about the smallest normal number; returns the sum. */            \
   Real exp_shifted(int64_t n, Real shift, Real* x);                                                \
   Real sum_of_exp(int64_t n, Real shift, const Real* x);                                           \
   void sigmoid(int64_t n, const Real* x, Real* y);                                                 \

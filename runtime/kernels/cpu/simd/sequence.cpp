@@ -86,7 +86,7 @@ void rope_row(int64_t half, Real sign, const Real* cosines, const Real* sines, R
 void score_gradient(int64_t n, Real lse, Real delta, Real scale, Real* p, Real* dp) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    p[i] = vexp(p[i] - lse);
+    p[i] = vexp_softmax(p[i] - lse);
     dp[i] = p[i] * (dp[i] - delta) * scale;
   }
 }
