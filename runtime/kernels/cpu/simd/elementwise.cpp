@@ -18,14 +18,19 @@ constexpr Real kGeluCubic = Real(0.044715);
 constexpr Real kInverseRoot2 = Real(0.7071067811865476);
 constexpr Real kInverseRoot2Pi = Real(0.3989422804014327);
 
+// (1 + tanh(u)) / 2 is the sigmoid of 2u, which needs one exponential and no case near 0.
+inline Real gelu_tanh_gate(Real x) {
+  return vsigmoid(Real(2) * kGeluScale * (x + kGeluCubic * x * x * x));
+}
+
 inline Real gelu_tanh_of(Real x) {
-  return Real(0.5) * x * (Real(1) + vtanh(kGeluScale * (x + kGeluCubic * x * x * x)));
+  return x * gelu_tanh_gate(x);
 }
 
 inline Real gelu_tanh_slope(Real x) {
-  const Real t = vtanh(kGeluScale * (x + kGeluCubic * x * x * x));
-  return Real(0.5) * (Real(1) + t) +
-         Real(0.5) * x * (Real(1) - t * t) * kGeluScale * (Real(1) + Real(3) * kGeluCubic * x * x);
+  const Real gate = gelu_tanh_gate(x);
+  return gate + Real(2) * x * gate * (Real(1) - gate) * kGeluScale *
+                    (Real(1) + Real(3) * kGeluCubic * x * x);
 }
 
 inline Real gelu_of(Real x) {
