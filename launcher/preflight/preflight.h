@@ -1,0 +1,23 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "collectives/communicator.h"
+#include "launcher/preflight/speed.h"
+
+namespace hecate::launcher {
+
+/// Compares what every rank was started with. All ranks must call.
+/// @param config resolved, as config::print writes it. @param build version_text() and whatever
+///   else must agree, "name: value" lines.
+/// @throws InvalidArgument on every rank, naming the first key that differs with its values and
+///   their ranks; CommError as every collective.
+void check_same_start(const collectives::Communicator& communicator, const std::string& config,
+                      const std::string& build);
+
+/// What a run of several ranks does first: check_same_start, then measure_speed.
+std::vector<RankSpeed> preflight(const collectives::Communicator& communicator,
+                                 const std::string& config, const std::string& build,
+                                 const SpeedOptions& options = {});
+
+}  // namespace hecate::launcher
