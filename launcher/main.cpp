@@ -1,10 +1,11 @@
 #include <exception>
-#include <iostream>
+#include <new>
 #include <string>
 #include <vector>
 
 #include "launcher/cli/command_line.h"
 #include "launcher/commands/commands.h"
+#include "launcher/run/logging.h"
 #include "launcher/version.h"
 #include "runtime/base/error.h"
 
@@ -16,12 +17,12 @@ int main(int argc, char** argv) {
     hecate::launcher::add_commands(line.root());
     return line.run(std::vector<std::string>(argv + 1, argv + argc));
   } catch (const hecate::InvalidArgument& error) {
-    std::cerr << "hecate: " << error.what() << std::endl;
+    hecate::launcher::report_failure(error.what());
     return 2;
   } catch (const std::bad_alloc&) {
-    std::cerr << "hecate: out of memory" << std::endl;
+    hecate::launcher::report_failure("out of memory");
   } catch (const std::exception& error) {
-    std::cerr << "hecate: " << error.what() << std::endl;
+    hecate::launcher::report_failure(error.what());
   }
   return 1;
 }

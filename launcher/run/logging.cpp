@@ -1,10 +1,10 @@
 #include "launcher/run/logging.h"
 
 #include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/null_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <iostream>
 #include <memory>
 #include <vector>
 
@@ -24,28 +24,57 @@ spdlog::level::level_enum parse_level(const std::string& name) {
                                nearest.empty() ? "" : "; nearest: " + nearest));
 }
 
-spdlog::sink_ptr make_sink(const LogOptions& options) {
-  if (options.rank == 0) return std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  if (options.file.empty()) return std::make_shared<spdlog::sinks::null_sink_mt>();
+constexpr const char* kLogger = "hecate";
+constexpr const char* kFile = "hecate's file";  // the name of a logger that has one
+
+spdlog::sink_ptr file_sink(const std::filesystem::path& path) {
   try {
-    return std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file.string());
+    return std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string());
   } catch (const spdlog::spdlog_ex& error) {
-    throw IoError(concat(options.file.string(), ": open log: ", error.what()));
+    throw IoError(concat(path.string(), ": open log: ", error.what()));
   }
+}
+
+// Whose messages the default logger writes, as "rank 3: "; empty where there is one rank.
+std::string speaker() {
+  const std::string name = spdlog::default_logger()->name();
+  const size_t rank = name.find("rank ");
+  return rank == std::string::npos ? "" : name.substr(rank) + ": ";
 }
 
 }  // namespace
 
 void start_logging(const LogOptions& options) {
   const spdlog::level::level_enum level = parse_level(options.level);
-  const auto logger = std::make_shared<spdlog::logger>("hecate", make_sink(options));
   const std::string rank = options.ranks > 1 ? concat("[rank ", options.rank, "] ") : "";
-  // A status line may stand on the terminal: the message takes its place, the next status redraws.
-  const std::string clear = options.terminal && options.rank == 0 ? "\r\x1b[K" : "";
-  logger->set_pattern(clear + "%H:%M:%S %l " + rank + "%v");
+  std::vector<spdlog::sink_ptr> sinks;
+  if (options.rank == 0) {
+    // A status line may stand on the terminal: the message takes its place, the next status
+    // redraws.
+    const std::string clear = options.terminal ? "\r\x1b[K" : "";
+    sinks.push_back(std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    sinks.back()->set_pattern(clear + "%H:%M:%S %l " + rank + "%v");
+  }
+  if (!options.file.empty()) {
+    sinks.push_back(file_sink(options.file));
+    sinks.back()->set_pattern("%Y-%m-%d %H:%M:%S %l " + rank + "%v");
+  }
+  const std::string name = concat(options.file.empty() ? kLogger : kFile,
+                                  options.ranks > 1 ? concat(" rank ", options.rank) : "");
+  const auto logger = std::make_shared<spdlog::logger>(name, sinks.begin(), sinks.end());
   logger->set_level(level);
   logger->flush_on(level);
   spdlog::set_default_logger(logger);
+}
+
+void report_failure(const std::string& message) {
+  const auto logger = spdlog::default_logger();
+  std::cerr << "hecate: " << speaker() << message << std::endl;
+  if (!logger->name().starts_with(kFile)) return;
+  // The file's own sink is the last one: the terminal has the message already.
+  spdlog::logger file("file", logger->sinks().back());
+  file.critical(message);
+  file.flush();
 }
 
 }  // namespace hecate::launcher

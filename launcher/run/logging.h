@@ -9,15 +9,21 @@ namespace hecate::launcher {
 struct LogOptions {
   int rank = 0;
   int ranks = 1;
-  /// Of the ranks above 0, which do not write to the terminal; empty: they log nowhere.
+  /// Where the messages go: those of ranks above 0 nowhere else (empty: nowhere at all), those of
+  /// rank 0 to the terminal too. Appended to.
   std::filesystem::path file = {};
   bool terminal = false;  ///< clear the status line before each message
   std::string level = "info";
 };
 
-/// Rank 0 logs to standard error, the others to their file (its directory is made). With several
-/// ranks each message starts with its rank.
+/// Rank 0 logs to standard error and to its file if it has one, the others to their file only
+/// (its directory is made). With several ranks each message starts with its rank. May be called
+/// again, when a run directory is there.
 /// @throws InvalidArgument for an unknown level, with the nearest; IoError naming the file.
 void start_logging(const LogOptions& options);
+
+/// Says why the program ends: on standard error, of whatever rank, because it may be the only one
+/// that knows; and in the log file if there is one.
+void report_failure(const std::string& message);
 
 }  // namespace hecate::launcher
