@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -31,10 +32,15 @@ class CommunicatorBackend {
                             std::span<const int64_t> receive_counts, DType type) = 0;
   virtual Work exchange(std::span<const Send> sends, std::span<const Receive> receives) = 0;
 
+  /// Any rank's part of a planned collective. For another rank than this one the addresses in it
+  /// mean nothing.
+  using ProgramOf = std::function<Program(int rank)>;
   /// Runs this rank's part of a collective that the caller planned (sparse collectives, token
-  /// exchange). All ranks must call, with programs that match. @param operation a literal.
-  /// @param agreement equal on all ranks when their calls agree (compared in checked worlds).
-  virtual Work run(Program program, const char* operation, uint64_t agreement) = 0;
+  /// exchange). All ranks must call, with programs that match. @param program called before the
+  /// return, for this rank and, by backends that need the whole, for others. @param operation a
+  /// literal. @param agreement equal on all ranks when their calls agree (compared in checked
+  /// worlds).
+  virtual Work run(const ProgramOf& program, const char* operation, uint64_t agreement) = 0;
   virtual int64_t segment_bytes() const = 0;
   virtual std::vector<FlightEntry> flight_record() const = 0;
 };

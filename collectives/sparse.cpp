@@ -31,15 +31,32 @@ uint64_t fingerprint(const SparseSchedule& schedule, DType type) {
   return hash;
 }
 
+// Stands for the memory of another rank, whose program is wanted for its shape.
+struct Elsewhere {
+  explicit Elsewhere(const SparseSchedule& schedule)
+      : storage(schedule.chunk_bytes.size(), &place),
+        writable(storage),
+        readable(storage.begin(), storage.end()) {}
+
+  std::byte place{};
+  std::vector<void*> storage;
+  std::span<void* const> writable;
+  std::vector<const void*> readable;
+};
+
 }  // namespace
 
 Work sparse_all_gather(const Communicator& communicator, const SparseSchedule& schedule,
                        std::span<void* const> chunks, DType stored, DType wire) {
   check_ranks(communicator, schedule);
   CommunicatorBackend& backend = communicator.backend();
-  return backend.run(gather_program(schedule, communicator.rank(), communicator.size(), chunks,
-                                    stored, wire, backend.segment_bytes()),
-                     "sparse_all_gather", fingerprint(schedule, wire));
+  const auto program = [&](int rank) {
+    const Elsewhere elsewhere(schedule);
+    return gather_program(schedule, rank, communicator.size(),
+                          rank == communicator.rank() ? chunks : elsewhere.writable, stored, wire,
+                          backend.segment_bytes());
+  };
+  return backend.run(program, "sparse_all_gather", fingerprint(schedule, wire));
 }
 
 Work sparse_reduce_scatter(const Communicator& communicator, const SparseSchedule& schedule,
@@ -47,9 +64,14 @@ Work sparse_reduce_scatter(const Communicator& communicator, const SparseSchedul
                            DType type) {
   check_ranks(communicator, schedule);
   CommunicatorBackend& backend = communicator.backend();
-  return backend.run(reduce_program(schedule, communicator.rank(), communicator.size(), inputs,
-                                    outputs, type, backend.segment_bytes()),
-                     "sparse_reduce_scatter", fingerprint(schedule, type));
+  const auto program = [&](int rank) {
+    const Elsewhere elsewhere(schedule);
+    const bool here = rank == communicator.rank();
+    return reduce_program(schedule, rank, communicator.size(),
+                          here ? inputs : std::span<const void* const>(elsewhere.readable),
+                          here ? outputs : elsewhere.writable, type, backend.segment_bytes());
+  };
+  return backend.run(program, "sparse_reduce_scatter", fingerprint(schedule, type));
 }
 
 }  // namespace hecate::collectives

@@ -77,24 +77,34 @@ uint64_t fingerprint(const TokenPlan& plan, int64_t row_bytes) {
   return hash;
 }
 
+Program program_of(const TokenPlan& plan, int rank, const void* in, void* out, int64_t row_bytes,
+                   int64_t segment_bytes) {
+  const Group group(rank, plan.node_of);
+  const dense::Layout sends = layout_of(plan, rank, true, row_bytes);
+  const dense::Layout receives = layout_of(plan, rank, false, row_bytes);
+  return plan.algorithm == ExchangeAlgorithm::flat
+             ? dense::all_to_all(group, in, sends, out, receives, DType::u8, segment_bytes)
+             : hierarchical_program(group, plan, in, sends, out, receives, row_bytes,
+                                    segment_bytes);
+}
+
 Work move_rows(const Communicator& communicator, const TokenPlan& plan, const void* in, void* out,
                int64_t row_bytes, const char* operation) {
   HECATE_CHECK(plan.ranks == communicator.size(), operation, ": planned for ", plan.ranks,
                " ranks, called on ", communicator.size());
   HECATE_CHECK(row_bytes >= 0, operation, ": rows of ", row_bytes, " bytes");
-  CommunicatorBackend& backend = communicator.backend();
-  const int rank = communicator.rank();
-  const dense::Layout sends = layout_of(plan, rank, true, row_bytes);
-  const dense::Layout receives = layout_of(plan, rank, false, row_bytes);
-  HECATE_CHECK((sends.total == 0 || in != nullptr) && (receives.total == 0 || out != nullptr),
+  const int me = communicator.rank();
+  HECATE_CHECK((layout_of(plan, me, true, row_bytes).total == 0 || in != nullptr) &&
+                   (layout_of(plan, me, false, row_bytes).total == 0 || out != nullptr),
                operation, ": a buffer is null");
-  const Group group(rank, plan.node_of);
-  Program program =
-      plan.algorithm == ExchangeAlgorithm::flat
-          ? dense::all_to_all(group, in, sends, out, receives, DType::u8, backend.segment_bytes())
-          : hierarchical_program(group, plan, in, sends, out, receives, row_bytes,
-                                 backend.segment_bytes());
-  return backend.run(std::move(program), operation, fingerprint(plan, row_bytes));
+  CommunicatorBackend& backend = communicator.backend();
+  const auto program = [&](int rank) {
+    std::byte elsewhere{};  // stands for another rank's memory
+    return rank == me
+               ? program_of(plan, rank, in, out, row_bytes, backend.segment_bytes())
+               : program_of(plan, rank, &elsewhere, &elsewhere, row_bytes, backend.segment_bytes());
+  };
+  return backend.run(program, operation, fingerprint(plan, row_bytes));
 }
 
 TokenPlan transposed(const TokenPlan& plan) {

@@ -167,17 +167,17 @@ Work EngineCommunicator::submit(Program program, const char* operation, Argument
   return Work(engine().submit(std::move(submission)));
 }
 
-Work EngineCommunicator::run(Program program, const char* operation, uint64_t agreement) {
+Work EngineCommunicator::start(Program program, const char* operation, uint64_t agreement) {
   return submit(std::move(program), operation, {.agreement = agreement, .to = {}, .from = {}});
 }
 
 Work EngineCommunicator::barrier() {
-  return run(dense::barrier(group_), "barrier", 0);
+  return start(dense::barrier(group_), "barrier", 0);
 }
 
 Work EngineCommunicator::broadcast(void* data, int64_t count, DType type, int root) {
-  return run(dense::broadcast(group_, data, count, type, root, segment_bytes()), "broadcast",
-             hash({count, static_cast<int64_t>(type), root}));
+  return start(dense::broadcast(group_, data, count, type, root, segment_bytes()), "broadcast",
+               hash({count, static_cast<int64_t>(type), root}));
 }
 
 Work EngineCommunicator::reduce(const void* in, void* out, int64_t count, DType type, ReduceOp op,
@@ -186,8 +186,8 @@ Work EngineCommunicator::reduce(const void* in, void* out, int64_t count, DType 
       .in = in, .out = out, .type = type, .op = op, .segment_bytes = segment_bytes()};
   Program program = dense::reduce_blocks(group_, reduction, dense::split_evenly(count, size()),
                                          dense::Destination::root, root);
-  return run(std::move(program), "reduce",
-             hash({count, static_cast<int64_t>(type), static_cast<int64_t>(op), root}));
+  return start(std::move(program), "reduce",
+               hash({count, static_cast<int64_t>(type), static_cast<int64_t>(op), root}));
 }
 
 Work EngineCommunicator::all_reduce(const void* in, void* out, int64_t count, DType type,
@@ -200,16 +200,16 @@ Work EngineCommunicator::all_reduce(const void* in, void* out, int64_t count, DT
           ? dense::reduce_at_once(group_, reduction, count)
           : dense::reduce_blocks(group_, reduction, dense::split_evenly(count, size()),
                                  dense::Destination::everybody, 0);
-  return run(std::move(program), "all_reduce",
-             hash({count, static_cast<int64_t>(type), static_cast<int64_t>(op)}));
+  return start(std::move(program), "all_reduce",
+               hash({count, static_cast<int64_t>(type), static_cast<int64_t>(op)}));
 }
 
 Work EngineCommunicator::all_gather_v(const void* in, void* out, std::span<const int64_t> counts,
                                       DType type) {
   uint64_t agreement = hash({static_cast<int64_t>(type)});
   for (int64_t count : counts) agreement = hash({std::bit_cast<int64_t>(agreement), count});
-  return run(dense::all_gather(group_, in, out, dense::packed(counts), type, segment_bytes()),
-             "all_gather", agreement);
+  return start(dense::all_gather(group_, in, out, dense::packed(counts), type, segment_bytes()),
+               "all_gather", agreement);
 }
 
 Work EngineCommunicator::reduce_scatter_v(const void* in, void* out,
@@ -219,7 +219,7 @@ Work EngineCommunicator::reduce_scatter_v(const void* in, void* out,
   for (int64_t count : counts) agreement = hash({std::bit_cast<int64_t>(agreement), count});
   const dense::Reduction reduction{
       .in = in, .out = out, .type = type, .op = op, .segment_bytes = segment_bytes()};
-  return run(
+  return start(
       dense::reduce_blocks(group_, reduction, dense::packed(counts), dense::Destination::owner, 0),
       "reduce_scatter", agreement);
 }

@@ -56,7 +56,9 @@ class EngineCommunicator final : public CommunicatorBackend {
   Work all_to_all_v(const void* in, std::span<const int64_t> send_counts, void* out,
                     std::span<const int64_t> receive_counts, DType type) override;
   Work exchange(std::span<const Send> sends, std::span<const Receive> receives) override;
-  Work run(Program program, const char* operation, uint64_t agreement) override;
+  Work run(const ProgramOf& program, const char* operation, uint64_t agreement) override {
+    return start(program(rank()), operation, agreement);
+  }
   /// Longer where no link between nodes has to be kept free for urgent messages.
   int64_t segment_bytes() const override {
     constexpr int64_t kInsideFactor = 2;
@@ -68,6 +70,7 @@ class EngineCommunicator final : public CommunicatorBackend {
   struct Arguments;
 
   Engine& engine() const { return *state_->engine; }
+  Work start(Program program, const char* operation, uint64_t agreement);
   Work submit(Program program, const char* operation, Arguments arguments);
   void add_prologue(Submission& submission, const Arguments& arguments) const;
 
