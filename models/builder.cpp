@@ -1,6 +1,7 @@
 #include "models/builder.h"
 
 #include "runtime/kernels/gemm.h"
+#include "sharding/exec/dense_shards.h"
 
 namespace hecate::models {
 
@@ -19,19 +20,59 @@ Builder::Builder(graph::StepGraph& graph, const ModelConfig& model, const Router
   for (const ParameterSpec& spec : layout.specs())
     (spec.kind == ParameterKind::expert ? experts : dense)[static_cast<size_t>(spec.layer + 1)] +=
         spec.size();
-  const auto external = [&](const char* what, size_t group, int64_t elements,
-                            MemoryCategory category) {
-    return graph.add_external(concat(what, ".", static_cast<int64_t>(group) - 1), dtype_of<Real>(),
-                              elements, category);
-  };
   for (size_t group = 0; group < groups; ++group) {
-    weights_.push_back(external("weights", group, dense[group], MemoryCategory::parameters));
-    gradients_.push_back(external("gradients", group, dense[group], MemoryCategory::gradients));
     expert_weights_.push_back(
         external("expert_weights", group, experts[group], MemoryCategory::parameters));
     expert_gradients_.push_back(
         external("expert_gradients", group, experts[group], MemoryCategory::gradients));
   }
+  fresh_gradients() ? add_dense_rings() : add_dense(dense);
+}
+
+BufferId Builder::external(const char* what, size_t group, int64_t elements,
+                           MemoryCategory category) {
+  return graph_->add_external(concat(what, ".", static_cast<int64_t>(group) - 1), dtype_of<Real>(),
+                              elements, category);
+}
+
+void Builder::add_dense(const std::vector<int64_t>& elements) {
+  for (size_t group = 0; group < elements.size(); ++group) {
+    weights_.push_back(external("weights", group, elements[group], MemoryCategory::parameters));
+    gradients_.push_back(external("gradients", group, elements[group], MemoryCategory::gradients));
+  }
+}
+
+// Layers that share a ring share the buffer, which orders them. What precedes and follows the
+// layers has one too: both parts at once, or in turns.
+void Builder::add_dense_rings() {
+  const sharding::exec::DenseShards& shards = *parallel_.dense;
+  const int64_t last = shards.buckets() - 1;
+  const auto ends = [&](const auto& ring, const auto& elements) {
+    return elements(ring(0)) + (ring(last) == ring(0) ? 0 : elements(ring(last)));
+  };
+  const auto add = [&](const char* what, MemoryCategory category, std::vector<BufferId>& buffers,
+                       const auto& ring, const auto& elements) {
+    buffers.push_back(external(what, 0, ends(ring, elements), category));
+    for (int64_t layer = 1; layer < last; ++layer) {
+      int64_t first = 1;
+      while (ring(first) != ring(layer)) ++first;
+      buffers.push_back(first < layer ? buffers[static_cast<size_t>(first)]
+                                      : external(what, static_cast<size_t>(layer),
+                                                 elements(ring(layer)), category));
+    }
+  };
+  add(
+      "weights", MemoryCategory::materialized, weights_,
+      [&](int64_t bucket) { return shards.value_ring(bucket); },
+      [&](int64_t ring) { return shards.value_ring_elements(ring); });
+  add(
+      "gradients", MemoryCategory::gradients, gradients_,
+      [&](int64_t bucket) { return shards.gradient_ring(bucket); },
+      [&](int64_t ring) { return shards.gradient_ring_elements(ring); });
+}
+
+bool Builder::fresh_gradients() const {
+  return parallel_.dense != nullptr && parallel_.dense->in_rings();
 }
 
 void Builder::enter(int32_t layer, bool backward) {
@@ -69,7 +110,10 @@ bool Builder::has_weight(const std::string& name) const {
 
 Weight Builder::weight(const std::string& name) const {
   const ParameterId id = layout_->find(full_name(name));
-  return {.state = state_, .id = id, .shape = layout_->spec(id).shape};
+  return {.state = state_,
+          .id = id,
+          .shape = layout_->spec(id).shape,
+          .fresh_gradient = fresh_gradients()};
 }
 
 int32_t Builder::op(OpKind kind, const std::string& name, std::vector<BufferId> reads,
@@ -124,7 +168,7 @@ void add_weight_gradient(Builder& b, const std::string& name, BufferId x, Buffer
   b.op(OpKind::gemm, name + ".dw", {x, dy}, {b.gradients()}, gemm_cost(rows, w), [=](OpContext& c) {
     kernels::linear_backward_weight(c.stream(), c.view<const Real>(dy, {rows, w.shape[0]}),
                                     c.view<const Real>(x, {rows, w.shape[1]}), w.gradient(),
-                                    w.state->scalars.accumulate);
+                                    w.accumulates());
   });
 }
 

@@ -26,6 +26,8 @@ struct Weight {
   const ModelState* state = nullptr;
   ParameterId id = -1;
   Shape shape;
+  bool fresh_gradient = false;  ///< starts anew in every micro-batch
+  bool accumulates() const { return !fresh_gradient && state->scalars.accumulate; }
   View<const Real> value() const {
     return {state->parameters.value[static_cast<size_t>(id)], shape};
   }
@@ -76,6 +78,8 @@ class Builder {
   /// The parameter "layers.<layer>.<name>", or "<name>" outside the layers.
   Weight weight(const std::string& name) const;
   bool has_weight(const std::string& name) const;
+  /// Whether dense gradients start anew in every micro-batch, because they are reduced after each.
+  bool fresh_gradients() const;
   /// The external buffers that stand for this layer's dense parameters and gradients.
   BufferId weights() const { return weights_[index()]; }
   BufferId gradients() const { return gradients_[index()]; }
@@ -97,6 +101,9 @@ class Builder {
 
  private:
   size_t index() const { return static_cast<size_t>(layer_ + 1); }
+  BufferId external(const char* what, size_t group, int64_t elements, MemoryCategory category);
+  void add_dense(const std::vector<int64_t>& elements);
+  void add_dense_rings();
   std::string full_name(const std::string& name) const;
 
   graph::StepGraph* graph_;

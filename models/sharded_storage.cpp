@@ -6,6 +6,7 @@
 
 namespace hecate::models {
 
+using sharding::exec::DenseBuckets;
 using sharding::exec::ElementRange;
 using sharding::exec::ExpertChunks;
 
@@ -23,7 +24,7 @@ ExpertChunks expert_chunks(const ParameterLayout& layout) {
   return chunks;
 }
 
-std::vector<ElementRange> dense_buckets(const ParameterLayout& layout, int64_t layers) {
+DenseBuckets dense_buckets(const ParameterLayout& layout, int64_t layers) {
   std::vector<ElementRange> buckets(static_cast<size_t>(layers) + 2);
   std::vector<bool> seen(buckets.size(), false);
   size_t last = 0;
@@ -41,6 +42,21 @@ std::vector<ElementRange> dense_buckets(const ParameterLayout& layout, int64_t l
   }
   for (size_t i = 1; i < buckets.size(); ++i)
     if (!seen[i]) buckets[i] = {buckets[i - 1].end, buckets[i - 1].end};
+  return {.ranges = std::move(buckets)};
+}
+
+DenseBuckets dense_buckets_in_rings(const ParameterLayout& layout, const ModelConfig& model,
+                                    int64_t depth) {
+  const auto rings = [&](int64_t of_layers) {
+    const auto count = static_cast<int>(std::min(model.layers, of_layers));
+    std::vector<int> ring_of = {count};
+    for (int layer = 0; layer < model.layers; ++layer) ring_of.push_back(layer % count);
+    ring_of.push_back(model.tied_head ? count + 1 : count);
+    return ring_of;
+  };
+  DenseBuckets buckets = dense_buckets(layout, model.layers);
+  buckets.value_rings = rings(1 + depth);
+  buckets.gradient_rings = rings(2);
   return buckets;
 }
 
@@ -107,9 +123,15 @@ ParameterTable ShardedStorage::table() {
   ParameterTable table;
   for (size_t i = 0; i < layout_->specs().size(); ++i) {
     const auto id = static_cast<ParameterId>(i);
-    const bool expert = layout_->spec(id).kind == ParameterKind::expert;
-    table.value.push_back(expert ? nullptr : dense_->values() + layout_->offset(id));
-    table.gradient.push_back(expert ? nullptr : dense_->gradients() + layout_->offset(id));
+    if (layout_->spec(id).kind == ParameterKind::expert) {
+      table.value.push_back(nullptr);
+      table.gradient.push_back(nullptr);
+      continue;
+    }
+    const int64_t bucket = dense_->bucket_of(layout_->offset(id));
+    const int64_t at = layout_->offset(id) - dense_->bucket(bucket).begin;
+    table.value.push_back(dense_->values(bucket) + at);
+    table.gradient.push_back(dense_->gradients(bucket) + at);
   }
   return table;
 }

@@ -12,8 +12,13 @@ sharding::exec::ExpertChunks expert_chunks(const ParameterLayout& layout);
 
 /// The dense parameters in buckets: [0] what comes before the layers, [1 + i] layer i, the last one
 /// what comes after them.
-std::vector<sharding::exec::ElementRange> dense_buckets(const ParameterLayout& layout,
-                                                        int64_t layers);
+sharding::exec::DenseBuckets dense_buckets(const ParameterLayout& layout, int64_t layers);
+
+/// The same for ZeRO-3: buckets of layers take turns in 1 + depth rings of values and two of
+/// gradients; the first and the last bucket share a ring unless the head is tied, since both are
+/// in use then.
+sharding::exec::DenseBuckets dense_buckets_in_rings(const ParameterLayout& layout,
+                                                    const ModelConfig& model, int64_t depth);
 
 /// Dense parameters in slices, experts at their owners.
 class ShardedStorage final : public Storage {

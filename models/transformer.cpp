@@ -67,7 +67,7 @@ TransformerGraph::TransformerGraph(const ModelConfig& model, const RouterConfig&
                                    const Parallel& parallel)
     : builder_(graph_, model, router, layout, state, batch, parallel),
       expert_ops_(builder_, mode == GraphMode::train),
-      dense_ops_(builder_) {
+      dense_ops_(builder_, mode == GraphMode::train) {
   HECATE_CHECK(batch.sequence <= model.sequence || model.positions != "learned", "sequence ",
                batch.sequence, " is longer than the ", model.sequence, " learned positions");
   state.statistics.layers.resize(static_cast<size_t>(model.layers));
@@ -133,16 +133,16 @@ void TransformerGraph::build(GraphMode mode) {
   const bool train = mode == GraphMode::train;
   const auto layers = static_cast<int32_t>(builder_.model().layers);
   expert_ops_.begin(builder_);
-  dense_ops_.gather_first(builder_);
+  dense_ops_.begin(builder_);
+  for (int32_t i = 0; i < layers; ++i) dense_ops_.begin_layer(builder_, i);
   BufferId x = embed();
   for (int32_t i = 0; i < layers; ++i) {
     builder_.enter(i, false);
-    dense_ops_.gather_layer(builder_);
     layers_.push_back(std::make_unique<Layer>(builder_, expert_ops_));
     x = layer_forward(i, x, *layers_.back());
+    dense_ops_.after_forward(builder_);
   }
   builder_.enter(-1, false);
-  dense_ops_.gather_last(builder_);
   const Norm final_norm(builder_, "final_norm");
   const Norm::Saved saved = final_norm.forward(builder_, x, builder_.tokens());
   if (mode == GraphMode::logits) return add_logits(saved.y);
@@ -158,7 +158,7 @@ void TransformerGraph::build(GraphMode mode) {
     Layer& layer = *layers_[static_cast<size_t>(i)];
     if (builder_.model().recomputes(i)) layer_recompute(i, layer);
     layer_backward(i, layer, dx);
-    dense_ops_.reduce_layer(builder_);
+    dense_ops_.after_backward(builder_);
   }
   embed_backward(dx);
   dense_ops_.reduce_first(builder_);

@@ -15,6 +15,7 @@ struct FssdpConfig {
   int64_t window = 5;
   std::string forecast = "mean";
   bool calibrate = false;
+  std::string dense = "zero1";
   int64_t prefetch_depth = 1;
   std::string gather_dtype = "f32";
   std::string sparse_algorithm = "auto";
@@ -41,8 +42,12 @@ struct FssdpConfig {
     visit("forecast", self.forecast, "mean | last | ema:A", any());
     visit("calibrate", self.calibrate,
           "gather more experts after the gate where the true load pays for it", any());
+    visit("dense", self.dense,
+          "dense parameters: zero1 (ranks share their optimizer state) or zero3 (parameters and "
+          "gradients too: layers are gathered when they are used)",
+          one_of({"zero1", "zero3"}));
     visit("prefetch_depth", self.prefetch_depth,
-          "fssdp-rm, fsdp: layers gathered ahead of the one in use", at_least(0));
+          "fssdp-rm, fsdp, dense = zero3: layers gathered ahead of the one in use", at_least(0));
     visit("gather_dtype", self.gather_dtype, "what parameters travel as", one_of({"f32", "bf16"}));
     visit("sparse_algorithm", self.sparse_algorithm, "of the sparse collectives",
           one_of({"auto", "tree", "direct", "group"}));

@@ -66,7 +66,10 @@ ShardedModel::ShardedModel(const models::ModelConfig& model, const models::Param
   tracker_.emplace(shape, static_cast<int>(options.fssdp.window), options.fssdp.forecast);
   loads_ = sharding::StepLoads(shape);
   dense_ = std::make_unique<sharding::exec::DenseShards>(
-      lanes_.dense, ledger, layout.dense_elements(), models::dense_buckets(layout, model.layers),
+      lanes_.dense, ledger,
+      options.fssdp.dense == "zero3"
+          ? models::dense_buckets_in_rings(layout, model, options.fssdp.prefetch_depth)
+          : models::dense_buckets(layout, model.layers),
       true);
   experts_ = std::make_unique<sharding::exec::ExpertStore>(
       ledger, chunks, strategy_->initial_owners(), world.rank());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/layers/norm.h"
 #include "runtime/kernels/elementwise.h"
 
 namespace hecate::models {
@@ -163,6 +164,9 @@ void MoeGate::backward(Builder& b, const Saved& saved, BufferId dweights, Buffer
          self.run_backward(c, saved, dweights, dlogits);
        });
   linear_backward_into(b, "ffn.router", saved.x, dlogits, tokens_, router_, dx);
+  // No gradient reaches the bias, but its place may hold another layer's.
+  if (gate_ == kernels::Gate::sigmoid_bias && b.fresh_gradients())
+    clear_gradients(b, "ffn.router_bias.clear", {router_bias_});
 }
 
 void MoeGate::run_backward(OpContext& c, const Saved& saved, BufferId dweights,

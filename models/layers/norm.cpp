@@ -80,7 +80,7 @@ void clear_gradients(Builder& b, const std::string& name, std::vector<Weight> we
       [weights = std::move(weights)](OpContext& c) {
         for (const Weight& weight : weights) kernels::fill(c.stream(), Real{0}, weight.gradient());
       },
-      graph::When::first_micro_batch);
+      b.fresh_gradients() ? graph::When::always : graph::When::first_micro_batch);
 }
 
 }  // namespace hecate::models

@@ -27,7 +27,8 @@ class Norm {
   Weight weight_, bias_;
 };
 
-/// Clears gradients that kernels only add to, in the first micro-batch of a step.
+/// Clears gradients that kernels only add to, where they start anew: in the first micro-batch of a
+/// step, or in every one (Builder::fresh_gradients).
 void clear_gradients(Builder& b, const std::string& name, std::vector<Weight> weights);
 
 }  // namespace hecate::models

@@ -29,12 +29,16 @@ void collect(Engine& engine, RankResult& result) {
     if (tensors->empty())
       for (const models::ParameterSpec& spec : specs)
         tensors->emplace_back(static_cast<size_t>(spec.size()), Real{0});
-  result.optimizer_elements.resize(specs.size());
+  if (result.copies.empty())
+    for (const models::ParameterSpec& spec : specs)
+      result.copies.emplace_back(static_cast<size_t>(spec.size()), 0);
   for (const models::OwnedPiece& piece : engine.storage().pieces()) {
     const auto id = static_cast<size_t>(piece.id);
     std::copy_n(piece.gradient, piece.size, result.gradients[id].begin() + piece.begin);
     std::copy_n(piece.value, piece.size, result.parameters[id].begin() + piece.begin);
-    result.optimizer_elements[id] += piece.size;
+    if (piece.first_moment == nullptr || piece.second_moment == nullptr) continue;
+    for (int64_t i = 0; i < piece.size; ++i)
+      ++result.copies[id][static_cast<size_t>(piece.begin + i)];
   }
 }
 
@@ -76,6 +80,7 @@ RankResult run_ranks(const RunConfig& config, const RankRunOptions& options) {
           result.losses.push_back(done.loss + done.auxiliary_loss);
           result.gradient_norms.push_back(done.gradient_norm);
         }
+        if (options.finish) options.finish(engine);
         const std::lock_guard lock(mutex);
         collect(engine, result);
         result.peak[rank] = engine.ledger().peak();

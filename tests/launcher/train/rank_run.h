@@ -17,7 +17,8 @@ struct RankResult {
   std::vector<std::vector<Real>> parameters;  ///< per parameter, at the end
   std::vector<StepResult> last;               ///< per rank
   std::vector<MemoryBytes> peak;              ///< per rank
-  std::vector<int64_t> optimizer_elements;    ///< per parameter: how often a moment is kept
+  /// Per parameter and element: how many pieces have it, with its moments.
+  std::vector<std::vector<int>> copies;
 };
 
 struct RankRunOptions {
@@ -27,6 +28,8 @@ struct RankRunOptions {
   double rate = 1e-2;
   /// Called on every rank before its first step.
   std::function<void(Engine&)> prepare = {};
+  /// Called on every rank after its last step.
+  std::function<void(Engine&)> finish = {};
 };
 
 /// Trains on `ranks` threads of this process that talk over an in-process world (or without one for

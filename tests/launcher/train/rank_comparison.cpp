@@ -1,0 +1,63 @@
+#include "tests/launcher/train/rank_comparison.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace hecate::launcher {
+namespace {
+
+constexpr int64_t kBatch = 24;
+// Odd: owners that change every 2 steps do not after the last one, whose gradients are compared.
+constexpr int64_t kSteps = 5;
+// Enough to tell stale copies from fresh ones.
+constexpr double kRate = 1e-3;
+constexpr bool kDouble = sizeof(Real) == 8;
+constexpr double kGradientTolerance = kDouble ? 1e-10 : 1e-5;
+// f32 runs drift apart: Adam's first updates are all of one size, however small the gradient.
+constexpr double kDriftTolerance = kDouble ? 1e-10 : 1e-3;
+constexpr double kLossTolerance = kDouble ? 1e-10 : 1e-5;
+
+void expect_equal(const RankResult& many, const RankResult& one, double tolerance) {
+  ASSERT_EQ(many.losses.size(), one.losses.size());
+  for (size_t i = 0; i < one.losses.size(); ++i) {
+    EXPECT_NEAR(many.losses[i], one.losses[i], kLossTolerance * std::abs(one.losses[i]))
+        << "step " << i;
+    EXPECT_NEAR(many.gradient_norms[i], one.gradient_norms[i], tolerance * one.gradient_norms[i])
+        << "step " << i;
+  }
+  for (size_t id = 0; id < one.gradients.size(); ++id)
+    EXPECT_LT(relative_difference(many.gradients[id], one.gradients[id]), tolerance)
+        << "parameter " << id << " after " << one.losses.size() << " steps";
+}
+
+}  // namespace
+
+RunConfig case_config(const TinyRun& run, const RankCase& test, int ranks) {
+  std::vector<std::string> settings = {"train.global_batch=" + std::to_string(kBatch),
+                                       "model.experts=6",
+                                       "fssdp.overlap_degree=3",
+                                       "fssdp.memory_capacity=2",
+                                       "router.z_loss=0.01",
+                                       "router.source=zipf:1.2"};
+  settings.insert(settings.end(), test.settings.begin(), test.settings.end());
+  settings.push_back("train.micro_batch=" + std::to_string(kBatch / test.micro_batches / ranks));
+  return run.config(settings);
+}
+
+RankResult run_case(const TinyRun& run, const RankCase& test, int64_t steps) {
+  return run_ranks(
+      case_config(run, test, test.ranks),
+      {.ranks = test.ranks, .ranks_per_node = test.ranks_per_node, .steps = steps, .rate = kRate});
+}
+
+RankResult expect_same_training(const TinyRun& run, const RankCase& test) {
+  const RunConfig config = case_config(run, test, 1);
+  expect_equal(run_case(run, test, 1), run_ranks(config, {.steps = 1, .rate = kRate}),
+               kGradientTolerance);
+  RankResult many = run_case(run, test, kSteps);
+  expect_equal(many, run_ranks(config, {.steps = kSteps, .rate = kRate}), kDriftTolerance);
+  return many;
+}
+
+}  // namespace hecate::launcher
