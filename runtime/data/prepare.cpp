@@ -10,6 +10,7 @@
 #include "runtime/data/text_split.h"
 #include "runtime/data/token_file.h"
 #include "runtime/io/file.h"
+#include "runtime/io/staged_directory.h"
 
 namespace hecate::data {
 namespace {
@@ -153,45 +154,15 @@ void check(const PrepareOptions& options) {
   check_tokenizer_options(options.tokenizer);
 }
 
-/// Removes the directory when preparation fails.
-class StagingDirectory {
- public:
-  explicit StagingDirectory(fs::path path) : path_(std::move(path)) {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~StagingDirectory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  StagingDirectory(const StagingDirectory&) = delete;
-  StagingDirectory& operator=(const StagingDirectory&) = delete;
-
-  void publish(const fs::path& out) const {
-    io::sync_directory(path_);
-    // A rename replaces an empty directory only; the name stays free for an instant.
-    if (fs::exists(out)) fs::remove_all(out);
-    fs::rename(path_, out);
-    io::sync_directory(fs::absolute(out).parent_path());
-  }
-
- private:
-  fs::path path_;
-};
-
 }  // namespace
 
 DatasetInfo prepare(const PrepareOptions& options, const ProgressCallback& progress) {
   check(options);
   try {
-    PrepareOptions normal = options;
-    // "data/" and "data" are the same directory, but not with a suffix appended.
-    if (!normal.out.has_filename()) normal.out = normal.out.parent_path();
-    check_replaceable(normal);
-    const fs::path staged = normal.out.string() + ".partial";
-    const StagingDirectory staging(staged);
-    DatasetInfo info = Preparation(normal, progress).run(staged);
-    staging.publish(normal.out);
+    check_replaceable(options);
+    io::StagedDirectory staged(options.out);
+    DatasetInfo info = Preparation(options, progress).run(staged.path());
+    staged.publish();
     return info;
   } catch (const fs::filesystem_error& error) {
     throw IoError(concat("prepare: ", error.what()));
