@@ -144,7 +144,13 @@ class SaveJob {
                                 {kMetadataStep, std::to_string(snapshot_.step)}});
     for (const io::TensorInfo& tensor : file.tensors()) {
       const TensorSlice& slice = *by_key.find(tensor.name)->second;
-      file.append(tensor.name, {static_cast<const std::byte*>(slice.data), slice.bytes()});
+      const auto append = [&](std::span<const std::byte> bytes) {
+        file.append(tensor.name, bytes);
+      };
+      if (slice.produce)
+        slice.produce(append);
+      else
+        append({static_cast<const std::byte*>(slice.data), slice.bytes()});
     }
     return file.finish();
   }

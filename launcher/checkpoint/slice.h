@@ -1,7 +1,9 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +38,9 @@ struct Slice {
 /// A box to be saved. `data` holds bytes() and is only read.
 struct TensorSlice : Slice {
   const void* data = nullptr;
+  /// In place of `data`, for saves without a copy: called when the box is written, hands its bytes
+  /// over in order, in any number of pieces.
+  std::function<void(const std::function<void(std::span<const std::byte>)>&)> produce = {};
 };
 
 /// A box to be loaded; `data` has room for bytes().

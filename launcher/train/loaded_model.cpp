@@ -13,14 +13,23 @@ namespace fs = std::filesystem;
 constexpr const char* kTokenizer = "tokenizer";
 
 fs::path find_checkpoint(const fs::path& path) {
-  if (fs::exists(path / "manifest.json")) return path;
+  if (fs::exists(path / checkpoint::kManifestName)) {
+    const std::vector<std::string> problems = checkpoint::verify(path);
+    if (!problems.empty())
+      throw IoError(concat("the checkpoint cannot be used: ", problems.front()));
+    return path;
+  }
   const fs::path directory = fs::exists(path / "checkpoints") ? path / "checkpoints" : path;
   const checkpoint::Latest latest = checkpoint::find_latest(directory);
-  for (const std::string& warning : latest.warnings) spdlog::warn("skipped {}", warning);
+  for (const std::string& warning : latest.warnings) spdlog::warn("{}", warning);
   if (!latest.checkpoint)
     throw IoError(concat(path.string(),
                          ": neither a checkpoint, nor a directory with a valid one, nor a run"));
   return latest.checkpoint->path;
+}
+
+fs::path tokenizer_beside(const LoadedModel& model) {
+  return fs::absolute(model.path).parent_path().parent_path() / kTokenizer;
 }
 
 }  // namespace
@@ -37,13 +46,21 @@ LoadedModel open_model(const fs::path& path) {
   return model;
 }
 
+std::unique_ptr<data::Tokenizer> kept_tokenizer(const LoadedModel& model) {
+  const fs::path beside = tokenizer_beside(model);
+  return fs::exists(beside) ? data::load_tokenizer(beside) : nullptr;
+}
+
 std::unique_ptr<data::Tokenizer> open_tokenizer(const LoadedModel& model) {
-  const fs::path beside = fs::absolute(model.path).parent_path().parent_path() / kTokenizer;
-  if (fs::exists(beside)) return data::load_tokenizer(beside);
-  const data::DataDescription description = data::describe(model.config.data);
-  if (description.tokenizer_directory.empty())
-    throw IoError(concat("no tokenizer: neither ", beside.string(), " nor the run's data has one"));
-  return data::load_tokenizer(description.tokenizer_directory);
+  if (auto kept = kept_tokenizer(model)) return kept;
+  const data::DataConfig& data = model.config.data;
+  if (!data.path.empty() || !data.mixture.empty()) {
+    const data::DataDescription description = data::describe(data);
+    if (!description.tokenizer_directory.empty())
+      return data::load_tokenizer(description.tokenizer_directory);
+  }
+  throw IoError(concat("no tokenizer: neither ", tokenizer_beside(model).string(),
+                       " nor the run's data has one"));
 }
 
 void keep_tokenizer(const data::DataConfig& data, const fs::path& run) {

@@ -16,8 +16,12 @@ struct LoadedModel {
 };
 
 /// @param path a checkpoint, a directory of checkpoints, or a run directory (its newest valid
-///   checkpoint). @throws IoError or InvalidArgument saying what was looked for.
+///   checkpoint). @throws IoError or InvalidArgument saying what was looked for, or what is wrong
+///   with the checkpoint that was named.
 LoadedModel open_model(const std::filesystem::path& path);
+
+/// The tokenizer that a run keeps beside its checkpoints; null if it has none.
+std::unique_ptr<data::Tokenizer> kept_tokenizer(const LoadedModel& model);
 
 /// The tokenizer that a run keeps beside its checkpoints, else that of the run's data.
 /// @throws IoError saying where it was looked for.

@@ -67,7 +67,7 @@ Trainer::~Trainer() = default;
 void Trainer::resume_from_latest() {
   checkpoint::clean_leftovers(directory_.checkpoints());
   const checkpoint::Latest latest = checkpoint::find_latest(directory_.checkpoints());
-  for (const std::string& warning : latest.warnings) spdlog::warn("skipped {}", warning);
+  for (const std::string& warning : latest.warnings) spdlog::warn("{}", warning);
   if (!latest.checkpoint) {
     spdlog::warn("no valid checkpoint in {}: starting from step 0",
                  directory_.checkpoints().string());
@@ -75,7 +75,10 @@ void Trainer::resume_from_latest() {
   }
   const checkpoint::Checkpoint saved(latest.checkpoint->path);
   progress_ = restore(engine_, saved);
-  loader_.check_identity(progress_.data_identity);
+  if (progress_.data_identity.empty())
+    progress_.data_identity = loader_.identity();
+  else
+    loader_.check_identity(progress_.data_identity);
   checkpoint::remove_after(directory_.checkpoints(), progress_.step);
   saved_step_ = progress_.step;
   spdlog::info("continuing from {} (step {})", latest.checkpoint->path.string(), progress_.step);

@@ -1,5 +1,6 @@
 #include "launcher/train/training_state.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace hecate::launcher {
@@ -44,18 +45,35 @@ ShardedModel::State placement_of(const checkpoint::Checkpoint& saved) {
   return state;
 }
 
+bool holds(const checkpoint::Checkpoint& saved, checkpoint::Kind kind) {
+  return std::ranges::any_of(
+      saved.tensors(), [&](const checkpoint::TensorRecord& tensor) { return tensor.kind == kind; });
+}
+
+nlohmann::json to_json(const Progress& progress) {
+  return {{"next_sample", progress.next_sample},
+          {"data_identity", progress.data_identity},
+          {"config", progress.config}};
+}
+
 }  // namespace
 
-checkpoint::Snapshot make_snapshot(Engine& engine, const Progress& progress) {
+checkpoint::Snapshot make_snapshot(const Progress& progress) {
   checkpoint::Snapshot snapshot;
   snapshot.step = progress.step;
   snapshot.tokens = progress.tokens;
   snapshot.identity = progress.data_identity;
-  nlohmann::json extra{{"next_sample", progress.next_sample},
-                       {"data_identity", progress.data_identity},
-                       {"config", progress.config}};
-  if (engine.sharded() != nullptr) extra[kPlacement] = to_json(engine.sharded()->state());
-  snapshot.extra = extra.dump();
+  snapshot.extra = to_json(progress).dump();
+  return snapshot;
+}
+
+checkpoint::Snapshot make_snapshot(Engine& engine, const Progress& progress) {
+  checkpoint::Snapshot snapshot = make_snapshot(progress);
+  if (engine.sharded() != nullptr) {
+    nlohmann::json extra = to_json(progress);
+    extra[kPlacement] = to_json(engine.sharded()->state());
+    snapshot.extra = extra.dump();
+  }
   for_each_slice<checkpoint::TensorSlice>(
       engine, [&](const checkpoint::TensorSlice& slice) { snapshot.slices.push_back(slice); });
   return snapshot;
@@ -80,8 +98,15 @@ Progress read_progress(const checkpoint::Checkpoint& saved) {
 Progress restore(Engine& engine, const checkpoint::Checkpoint& saved) {
   if (engine.sharded() != nullptr) engine.restore_placement(placement_of(saved));
   std::vector<checkpoint::TargetSlice> targets;
-  for_each_slice<checkpoint::TargetSlice>(
-      engine, [&](const checkpoint::TargetSlice& slice) { targets.push_back(slice); });
+  const auto missing = [&](checkpoint::Kind kind) {
+    return saved.step() == 0 && kind != checkpoint::Kind::parameter && !holds(saved, kind);
+  };
+  for_each_slice<checkpoint::TargetSlice>(engine, [&](const checkpoint::TargetSlice& slice) {
+    if (missing(slice.kind))
+      std::fill_n(static_cast<Real*>(slice.data), slice.size(), Real{0});
+    else
+      targets.push_back(slice);
+  });
   saved.load(targets);
   return read_progress(saved);
 }

@@ -13,15 +13,19 @@ namespace hecate::launcher {
 struct Progress {
   int64_t step = 0;  ///< updates done
   int64_t tokens = 0;
-  uint64_t next_sample = 0;  ///< of the loader
-  std::string data_identity;
-  std::string config;  ///< resolved, TOML
+  uint64_t next_sample = 0;   ///< of the loader
+  std::string data_identity;  ///< empty: trained on nothing yet
+  std::string config;         ///< resolved, TOML
 };
+
+/// The progress alone, without tensors.
+checkpoint::Snapshot make_snapshot(const Progress& progress);
 
 /// Everything that continuing needs: parameters, both moments, progress.
 checkpoint::Snapshot make_snapshot(Engine& engine, const Progress& progress);
 
-/// Fills the engine from a checkpoint. @throws InvalidArgument naming the tensor that differs.
+/// Fills the engine from a checkpoint; moments are zero where one of step 0 has none
+/// (imported weights). @throws InvalidArgument naming the tensor that differs.
 Progress restore(Engine& engine, const checkpoint::Checkpoint& saved);
 
 /// Only the parameters, into an engine that evaluates.

@@ -88,6 +88,42 @@ TEST(CheckpointWriter, HandedOverStateIsNotCopiedAndIsReleasedAfterwards) {
   EXPECT_EQ(testing::load_whole(checkpoint, tensors[0]), testing::content_of(tensors[0], 1));
 }
 
+TEST(CheckpointWriter, BoxesMayBeProducedWhileTheyAreWritten) {
+  const ScratchDirectory scratch;
+  const auto tensors = testing::small_model();
+  const auto state = std::make_shared<testing::OwnedSlices>(testing::whole_state(tensors, 1));
+  Snapshot snapshot = testing::snapshot_of(*state, 1);
+  for (TensorSlice& slice : snapshot.slices) {
+    const std::span<const std::byte> bytes(static_cast<const std::byte*>(slice.data),
+                                           slice.bytes());
+    slice.data = nullptr;
+    slice.produce = [bytes](const auto& sink) {
+      sink(bytes.first(bytes.size() / 3));
+      sink(bytes.subspan(bytes.size() / 3));
+    };
+  }
+  CheckpointWriter writer({.directory = scratch.path()});
+  EXPECT_THROW(writer.save(snapshot), InvalidArgument);  // nothing to copy
+  writer.save(snapshot, state);
+  writer.wait();
+  EXPECT_THAT(verify(scratch / "step-00000001"), IsEmpty());
+  const Checkpoint checkpoint(scratch / "step-00000001");
+  for (const auto& tensor : tensors)
+    EXPECT_EQ(testing::load_whole(checkpoint, tensor), testing::content_of(tensor, 1));
+}
+
+TEST(CheckpointWriter, AProducerThatFailsLeavesNoCheckpoint) {
+  const ScratchDirectory scratch;
+  const auto state =
+      std::make_shared<testing::OwnedSlices>(testing::whole_state(testing::small_model(), 1));
+  Snapshot snapshot = testing::snapshot_of(*state, 1);
+  snapshot.slices[1].produce = [](const auto&) { throw IoError("the source is gone"); };
+  CheckpointWriter writer({.directory = scratch.path()});
+  writer.save(snapshot, state);
+  EXPECT_THAT(message_of<IoError>([&] { writer.wait(); }), HasSubstr("the source is gone"));
+  EXPECT_THAT(names_in(scratch.path()), IsEmpty());
+}
+
 TEST(CheckpointWriter, TheCopysMemoryIsReused) {
   const ScratchDirectory scratch;
   CheckpointWriter writer({.directory = scratch.path()});
