@@ -6,6 +6,7 @@ void add_commands(Command root) {
   add_train_command(root);
   add_eval_command(root);
   add_generate_command(root);
+  add_convert_command(root);
   add_data_command(root);
   add_config_command(root);
   add_bench_command(root);

@@ -98,11 +98,9 @@ Progress read_progress(const checkpoint::Checkpoint& saved) {
 Progress restore(Engine& engine, const checkpoint::Checkpoint& saved) {
   if (engine.sharded() != nullptr) engine.restore_placement(placement_of(saved));
   std::vector<checkpoint::TargetSlice> targets;
-  const auto missing = [&](checkpoint::Kind kind) {
-    return saved.step() == 0 && kind != checkpoint::Kind::parameter && !holds(saved, kind);
-  };
+  const bool bare = saved.step() == 0 && !holds(saved, checkpoint::Kind::first_moment);
   for_each_slice<checkpoint::TargetSlice>(engine, [&](const checkpoint::TargetSlice& slice) {
-    if (missing(slice.kind))
+    if (bare && slice.kind != checkpoint::Kind::parameter)
       std::fill_n(static_cast<Real*>(slice.data), slice.size(), Real{0});
     else
       targets.push_back(slice);

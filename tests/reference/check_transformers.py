@@ -18,7 +18,7 @@ from variants import random_weights
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TOLERANCE = 1e-5
-KEPT = ("mixtral", "olmoe")  # as fixtures
+KEPT = ("mixtral", "olmoe", "qwen3")  # as fixtures
 COMMON = dict(layers=2, tied_head=False, vocabulary=53, sequence=12)
 
 MODELS = {
