@@ -25,7 +25,7 @@ class ConvertRefusalTest : public ::testing::Test {
     Folder folder = read_folder(fixture_folder("mixtral"));
     change(folder);
     write_folder(scratch_ / "from", folder, fixture_folder("mixtral") / "config.json");
-    const std::string message = message_of<InvalidArgument>([&] {
+    std::string message = message_of<InvalidArgument>([&] {
       import_hub({.from = scratch_ / "from", .run = scratch_ / "run", .overrides = overrides});
     });
     EXPECT_FALSE(fs::exists(scratch_ / "run"));
