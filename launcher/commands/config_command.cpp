@@ -21,7 +21,7 @@ void print_cost(const RunConfig& config) {
     std::cout << "\n# set model.vocabulary to see parameters, flops and memory\n";
     return;
   }
-  const models::BatchShape batch{.sequences = config.train.micro_batch,
+  const models::BatchShape batch{.sequences = config.train.sequences_at_once(),
                                  .sequence = config.model.sequence};
   std::istringstream text(
       models::to_text(config.model, models::summarize(config.model, config.router, batch), batch));

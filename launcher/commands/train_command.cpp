@@ -1,15 +1,22 @@
 #include <spdlog/spdlog.h>
 
+#include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <memory>
 
+#include "collectives/flight_comparison.h"
+#include "launcher/checkpoint/directory.h"
 #include "launcher/commands/commands.h"
 #include "launcher/commands/settings_options.h"
+#include "launcher/preflight/preflight.h"
 #include "launcher/run/logging.h"
+#include "launcher/train/job.h"
 #include "launcher/train/loaded_model.h"
 #include "launcher/train/setup.h"
 #include "launcher/train/trainer.h"
+#include "launcher/version.h"
 
 namespace hecate::launcher {
 namespace {
@@ -58,19 +65,114 @@ int report(const TrainSummary& summary, const RunDirectory& directory) {
   return 0;
 }
 
-int run(const Options& options) {
-  start_logging({.rank = 0, .ranks = 1, .file = {}, .terminal = is_terminal(2), .level = "info"});
-  const trace::StepRange traced =
-      options.trace.empty() ? trace::StepRange{} : trace::parse_step_range(options.trace);
-  const RunConfig config = with_vocabulary(load_run_config(settings_of(options)));
-  const fs::path path = run_path(options);
-  const RunDirectory directory = options.resume
-                                     ? RunDirectory::open(path)
-                                     : RunDirectory::create(path, config::to_toml(config));
-  keep_tokenizer(config.data, directory.path());
-  Trainer trainer(config, directory, options.resume);
+// Where ranks leave what they did last when communication fails: every rank must know it before any
+// of them can ask another.
+std::string flight_directory(const Options& options) {
+  if (!options.run.empty()) return (fs::path(options.run) / "flight").string();
+  const char* job = std::getenv("OMPI_MCA_ess_base_jobid");
+  return "runs/.flight-" + std::string(job == nullptr ? "0" : job);
+}
+
+// The configuration, or what is wrong with it: ranks say so together once they can talk.
+struct Configuration {
+  RunConfig config;
+  std::exception_ptr error;
+};
+
+Configuration read_configuration(const Options& options) {
+  Configuration read;
+  try {
+    read.config = with_vocabulary(load_run_config(settings_of(options)));
+  } catch (...) {
+    read.error = std::current_exception();
+  }
+  return read;
+}
+
+fs::path open_run(const Options& options, const RunConfig& config, const Job& job) {
+  fs::path path;
+  job.agree([&] {
+    if (!job.first()) return;
+    path = run_path(options);
+    const RunDirectory directory = options.resume
+                                       ? RunDirectory::open(path)
+                                       : RunDirectory::create(path, config::to_toml(config));
+    keep_tokenizer(config.data, directory.path());
+  });
+  return job.share(path.string());
+}
+
+void log_of(const Job& job, const fs::path& run) {
+  start_logging({.rank = job.rank(),
+                 .ranks = job.ranks(),
+                 .file = job.first() ? fs::path() : RunDirectory::at(run).log(job.rank()),
+                 .terminal = job.first() && is_terminal(2),
+                 .level = "info"});
+}
+
+void check_ranks(const RunConfig& config, const Job& job) {
+  if (job.ranks() == 1) return;
+  const SpeedOptions speed{
+      .threads = compute_threads(config.device, job),
+      .seconds = 0.2,
+      .pace_flops_per_s = config.device.kind == "paced" ? 1e9 * config.device.pace_gflops : 0};
+  const std::vector<RankSpeed> speeds =
+      preflight(job.world(), config::to_toml(config), version_text(), speed);
+  spdlog::info("{}", speed_summary(speeds));
+  if (const std::string slow = slow_ranks(speeds); !slow.empty()) spdlog::warn("{}", slow);
+}
+
+int train(const Options& options, const Configuration& read, const Job& job) {
+  start_logging({.rank = job.rank(),
+                 .ranks = job.ranks(),
+                 .file = {},
+                 .terminal = is_terminal(2),
+                 .level = "info"});
+  trace::StepRange traced;
+  job.agree([&] {
+    if (read.error) std::rethrow_exception(read.error);
+    if (!options.trace.empty()) traced = trace::parse_step_range(options.trace);
+  });
+  check_ranks(read.config, job);
+  const fs::path path = open_run(options, read.config, job);
+  log_of(job, path);
+  const RunDirectory directory = RunDirectory::at(path);
+  Trainer trainer(read.config, directory, options.resume, job);
   if (!options.trace.empty()) trainer.trace(traced);
-  return report(trainer.run(), directory);
+  const TrainSummary summary = trainer.run();
+  return job.first() ? report(summary, directory) : 0;
+}
+
+// What is left to say after communication has failed: who holds the others up, and where to go on.
+void report_lost(const std::string& flight, const Options& options, int rank) {
+  const std::string found = collectives::report_failure(flight, rank);
+  if (found.empty()) return;
+  std::cerr << found;
+  if (options.run.empty()) return;
+  const auto checkpoints =
+      checkpoint::list_checkpoints(RunDirectory::at(options.run).checkpoints());
+  std::cerr << "last checkpoint: "
+            << (checkpoints.empty() ? "none" : checkpoints.front().path.string()) << std::endl;
+}
+
+int run(const Options& options) {
+  const Configuration read = read_configuration(options);
+  if (read.error && !collectives::mpi::launched()) std::rethrow_exception(read.error);
+  const std::string flight = flight_directory(options);
+  const Job job = Job::start(collectives::communicator_options(read.config.cluster, flight));
+  try {
+    return train(options, read, job);
+  } catch (const AgreedError& error) {
+    if (job.first()) std::cerr << "hecate: " << error.what() << std::endl;
+    return error.exit_code();
+  } catch (const InvalidArgument& error) {
+    std::cerr << "hecate: rank " << job.rank() << ": " << error.what() << std::endl;
+    return 2;
+  } catch (const CommError& error) {
+    std::cerr << "hecate: rank " << job.rank() << ": " << error.what() << std::endl;
+    report_lost(flight, options, job.rank());
+  }
+  return 1;
 }
 
 }  // namespace

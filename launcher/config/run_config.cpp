@@ -27,7 +27,8 @@ void DeviceConfig::validate() const {
 }
 
 void TrainConfig::validate() const {
-  HECATE_CHECK(global_batch % micro_batch == 0, "train.global_batch = ", global_batch,
+  HECATE_CHECK(micro_batch == 0 || global_batch % micro_batch == 0,
+               "train.global_batch = ", global_batch,
                " is not a multiple of train.micro_batch = ", micro_batch);
   HECATE_CHECK(spike_factor == 0 || spike_factor > 1, "train.spike_factor = ", spike_factor,
                ": expected 0 (off) or a factor above 1");

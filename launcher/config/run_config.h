@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -44,7 +45,7 @@ struct DeviceConfig {
 struct TrainConfig {
   int64_t steps = 1000;
   int64_t global_batch = 16;
-  int64_t micro_batch = 16;
+  int64_t micro_batch = 0;
   int64_t eval_every = 0;
   int64_t eval_batches = 0;
   std::string on_spike = "stop";
@@ -60,7 +61,8 @@ struct TrainConfig {
     visit("steps", self.steps, "optimizer steps of the run", at_least(1));
     visit("global_batch", self.global_batch,
           "sequences per step; a multiple of rank count * micro_batch", at_least(1));
-    visit("micro_batch", self.micro_batch, "sequences per rank that run at once", at_least(1));
+    visit("micro_batch", self.micro_batch,
+          "sequences per rank that run at once; 0: a rank's whole part of the batch", at_least(0));
     visit("eval_every", self.eval_every, "steps between evaluations; 0: only after the last",
           at_least(0));
     visit("eval_batches", self.eval_batches,
@@ -82,6 +84,10 @@ struct TrainConfig {
           at_least(1));
   }
 
+  /// Sequences that one of `ranks` ranks runs at once.
+  int64_t sequences_at_once(int64_t ranks = 1) const {
+    return micro_batch > 0 ? micro_batch : std::max<int64_t>(1, global_batch / ranks);
+  }
   /// @throws InvalidArgument if global_batch is no multiple of micro_batch or a spike factor is too
   ///   small.
   void validate() const;

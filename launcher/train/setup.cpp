@@ -1,12 +1,17 @@
 #include "launcher/train/setup.h"
 
 #include <algorithm>
+#include <span>
 #include <thread>
 
 namespace hecate::launcher {
 
-int compute_threads(const DeviceConfig& device) {
+int compute_threads(const DeviceConfig& device, const Job& job) {
   if (device.threads > 0) return static_cast<int>(device.threads);
+  if (job.ranks() > 1) {
+    const std::span<const int> nodes = job.world().nodes();
+    if (std::ranges::count(nodes, nodes[static_cast<size_t>(job.rank())]) > 1) return 1;
+  }
   return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
@@ -34,7 +39,7 @@ EngineOptions engine_options(const RunConfig& config) {
   options.optimizer = config.optimizer;
   options.seed = static_cast<uint64_t>(config.seed);
   options.global_batch = config.train.global_batch;
-  options.micro_batch = config.train.micro_batch;
+  options.micro_batch = config.train.sequences_at_once();
   options.mask_documents = config.data.mask_documents;
   options.mask_vocabulary = config.model.vocabulary - 1;
   options.threads = compute_threads(config.device);
@@ -46,6 +51,22 @@ EngineOptions engine_options(const RunConfig& config) {
   options.sharded.memory_capacity =
       static_cast<int>(std::max<int64_t>(0, config.fssdp.memory_capacity));
   options.memory_budget_bytes = static_cast<int64_t>(config.device.memory_gib * (1ll << 30));
+  return options;
+}
+
+EngineOptions engine_options(const RunConfig& config, const Job& job, const PlanInputs& inputs) {
+  EngineOptions options = engine_options(config);
+  if (job.ranks() == 1) return options;
+  HECATE_CHECK(config.strategy != "single", "strategy = single on ", job.ranks(),
+               " ranks: expected auto, fssdp, fssdp-rm, ep or fsdp");
+  options.micro_batch = config.train.sequences_at_once(job.ranks());
+  options.threads = compute_threads(config.device, job);
+  options.world = job.world();
+  options.topology = inputs.topology;
+  options.sharded.strategy = config.strategy == "auto" ? "fssdp" : config.strategy;
+  options.sharded.fssdp = config.fssdp;
+  options.sharded.overlap_degree = inputs.overlap_degree;
+  options.sharded.memory_capacity = inputs.memory_capacity;
   return options;
 }
 

@@ -33,6 +33,11 @@ std::optional<data::Validation> open_validation(const RunConfig& config) {
   }
 }
 
+PlanInputs plan_inputs_of(const RunConfig& config, const Job& job, const RunDirectory& directory) {
+  if (job.ranks() == 1) return {};
+  return resolve_plan_inputs(config, job, directory.path() / "plan_inputs.json");
+}
+
 double measure_peak(int threads) {
   ThreadPool pool(threads);
   CpuStream stream(pool);
@@ -41,10 +46,13 @@ double measure_peak(int threads) {
 
 }  // namespace
 
-Trainer::Trainer(const RunConfig& config, const RunDirectory& directory, bool resume)
+Trainer::Trainer(const RunConfig& config, const RunDirectory& directory, bool resume,
+                 const Job& job)
     : config_(config),
       directory_(directory),
-      engine_(engine_options(config)),
+      job_(job),
+      plan_inputs_(plan_inputs_of(config, job, directory)),
+      engine_(engine_options(config, job, plan_inputs_)),
       loader_(config.data, static_cast<uint64_t>(config.seed), config.model.vocabulary,
               config.model.sequence),
       validation_(open_validation(config)),
@@ -52,48 +60,84 @@ Trainer::Trainer(const RunConfig& config, const RunDirectory& directory, bool re
   progress_.data_identity = loader_.identity();
   if (resume) resume_from_latest();
   progress_.config = config::to_toml(config_);
-  if (config.device.kind == "cpu") peak_flops_per_s_ = measure_peak(compute_threads(config.device));
-  writer_ = std::make_unique<checkpoint::CheckpointWriter>(checkpoint::WriterOptions{
-      .directory = directory_.checkpoints(), .keep = config.checkpoint.keep});
-  log_ = std::make_unique<StepLog>(directory_.steps(), progress_.step);
-  open_load_trace();
-  line_ = std::make_unique<ProgressLine>(std::cerr, is_terminal(STDERR_FILENO),
-                                         config.train.progress_seconds, progress_.step,
-                                         config.train.steps, Clock::now());
+  if (config.device.kind == "cpu")
+    peak_flops_per_s_ = measure_peak(compute_threads(config.device, job));
+  writer_ = std::make_unique<checkpoint::CheckpointWriter>(writer_options());
+  if (job_.first()) open_logs();
 }
 
 Trainer::~Trainer() = default;
 
+// The writer's background thread gathers over ranks of its own.
+checkpoint::WriterOptions Trainer::writer_options() const {
+  checkpoint::WriterOptions options;
+  options.directory = directory_.checkpoints();
+  options.keep = config_.checkpoint.keep;
+  options.rank = job_.rank();
+  options.ranks = job_.ranks();
+  if (job_.ranks() > 1)
+    options.gather = [ranks = Job(job_.world().on_lane(LaneKind::dense))](const std::string& mine) {
+      return ranks.gather(mine);
+    };
+  return options;
+}
+
+void Trainer::open_logs() {
+  log_ = std::make_unique<StepLog>(directory_.steps(), progress_.step);
+  line_ = std::make_unique<ProgressLine>(std::cerr, is_terminal(STDERR_FILENO),
+                                         config_.train.progress_seconds, progress_.step,
+                                         config_.train.steps, Clock::now());
+  open_load_trace();
+}
+
+// The newest valid checkpoint; empty if there is none. The first rank looks.
+std::string Trainer::latest_checkpoint() const {
+  std::string path;
+  job_.agree([&] {
+    if (!job_.first()) return;
+    checkpoint::clean_leftovers(directory_.checkpoints());
+    const checkpoint::Latest latest = checkpoint::find_latest(directory_.checkpoints());
+    for (const std::string& warning : latest.warnings) spdlog::warn("{}", warning);
+    if (latest.checkpoint) path = latest.checkpoint->path.string();
+  });
+  return job_.share(path);
+}
+
 void Trainer::resume_from_latest() {
-  checkpoint::clean_leftovers(directory_.checkpoints());
-  const checkpoint::Latest latest = checkpoint::find_latest(directory_.checkpoints());
-  for (const std::string& warning : latest.warnings) spdlog::warn("{}", warning);
-  if (!latest.checkpoint) {
-    spdlog::warn("no valid checkpoint in {}: starting from step 0",
-                 directory_.checkpoints().string());
+  const std::string path = latest_checkpoint();
+  if (path.empty()) {
+    if (job_.first())
+      spdlog::warn("no valid checkpoint in {}: starting from step 0",
+                   directory_.checkpoints().string());
     return;
   }
-  const checkpoint::Checkpoint saved(latest.checkpoint->path);
-  progress_ = restore(engine_, saved);
-  if (progress_.data_identity.empty())
-    progress_.data_identity = loader_.identity();
-  else
-    loader_.check_identity(progress_.data_identity);
-  checkpoint::remove_after(directory_.checkpoints(), progress_.step);
+  job_.agree([&] {
+    const checkpoint::Checkpoint saved(path);
+    progress_ = restore(engine_, saved);
+    if (progress_.data_identity.empty())
+      progress_.data_identity = loader_.identity();
+    else
+      loader_.check_identity(progress_.data_identity);
+  });
   saved_step_ = progress_.step;
-  spdlog::info("continuing from {} (step {})", latest.checkpoint->path.string(), progress_.step);
+  if (!job_.first()) return;
+  checkpoint::remove_after(directory_.checkpoints(), progress_.step);
+  spdlog::info("continuing from {} (step {})", path, progress_.step);
 }
 
 TrainSummary Trainer::run() {
-  const SignalGuard signals(config_.train.deadline_seconds);
-  while (progress_.step < config_.train.steps && !signals.requested()) {
+  const SignalGuard signals(config_.train.deadline_seconds, job_.first());
+  bool stop = job_.any(signals.requested());
+  while (progress_.step < config_.train.steps && !stop) {
     step();
     const int64_t every = config_.checkpoint.every;
     if (every > 0 && progress_.step % every == 0) save();
     for (const checkpoint::SaveReport& report : writer_->poll())
       if (!report.warning.empty()) spdlog::warn("{}", report.warning);
-    if (evaluates_after(progress_.step) && !signals.requested())
-      evaluate(static_cast<uint64_t>(config_.train.eval_batches * config_.train.micro_batch));
+    stop = job_.any(signals.requested());
+    if (evaluates_after(progress_.step) && !stop)
+      evaluate(
+          static_cast<uint64_t>(config_.train.eval_batches * config_.train.sequences_at_once()));
   }
   TrainSummary summary{.step = progress_.step,
                        .interrupted = progress_.step < config_.train.steps,
@@ -147,7 +191,7 @@ void Trainer::handle_spike(const StepResult& result) {
                          : std::string("none")));
   }
   const bool skip = config_.train.on_spike == "skip";
-  spdlog::warn("{}; {}", problem, skip ? "update skipped" : "rolling back");
+  if (job_.first()) spdlog::warn("{}; {}", problem, skip ? "update skipped" : "rolling back");
   if (!skip) roll_back();
 }
 
@@ -159,8 +203,8 @@ void Trainer::roll_back() {
   const checkpoint::Checkpoint saved(directory_.checkpoints() / checkpoint::step_name(saved_step_));
   progress_ = restore(engine_, saved);
   progress_.next_sample = next_sample;
-  log_ = std::make_unique<StepLog>(directory_.steps(), progress_.step);
-  open_load_trace();
+  if (job_.first()) log_ = std::make_unique<StepLog>(directory_.steps(), progress_.step);
+  if (job_.first()) open_load_trace();
   recent_losses_.clear();
 }
 
@@ -168,6 +212,7 @@ void Trainer::log_step(const StepResult& result, double rate) {
   recent_losses_.push_back(result.loss);
   if (recent_losses_.size() > static_cast<size_t>(config_.train.spike_window))
     recent_losses_.pop_front();
+  if (!job_.first()) return;
   line_->update(progress_.step, result.loss, static_cast<double>(result.tokens) / result.seconds,
                 Clock::now());
   if (progress_.step % config_.train.log_every != 0 && progress_.step != config_.train.steps)
@@ -182,14 +227,25 @@ void Trainer::log_step(const StepResult& result, double rate) {
 }
 
 void Trainer::trace(trace::StepRange steps) {
-  recorder_ = std::make_unique<trace::TimelineRecorder>(steps);
+  recorder_ = std::make_unique<trace::TimelineRecorder>(steps, job_.rank());
+  job_.barrier();
+  recorder_->align();
   engine_.record(recorder_.get());
 }
 
 void Trainer::write_timeline() {
   if (!recorder_) return;
-  recorder_->write(directory_.timeline(0));
-  spdlog::info("timeline in {}", directory_.timeline(0).string());
+  recorder_->write(directory_.timeline(job_.rank()));
+  job_.barrier();
+  if (!job_.first()) return;
+  std::filesystem::path path = directory_.timeline(0);
+  if (job_.ranks() > 1) {
+    std::vector<std::filesystem::path> parts;
+    for (int rank = 0; rank < job_.ranks(); ++rank) parts.push_back(directory_.timeline(rank));
+    path = path.parent_path() / "all-ranks.json";
+    trace::merge_timelines(parts, path);
+  }
+  spdlog::info("timeline in {}", path.string());
 }
 
 bool Trainer::evaluates_after(int64_t step) const {
@@ -201,6 +257,7 @@ void Trainer::evaluate(uint64_t windows) {
   const auto begin = Clock::now();
   evaluation_ = engine_.evaluate(*validation_, windows);
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  if (!job_.first()) return;
   log_->append(evaluation_line(progress_.step, progress_.tokens, *evaluation_, seconds));
   spdlog::info("step {}: held-out loss {:.4f}, bits per byte {:.4f} ({:.1f} s)", progress_.step,
                evaluation_->loss, evaluation_->bits_per_byte, seconds);
@@ -212,10 +269,10 @@ void Trainer::open_load_trace() {
   loads_.reset();  // two writers of one file would be one too many
   loads_ = std::make_unique<LoadTraceWriter>(
       directory_.load_trace(),
-      LoadTraceShape{.ranks = 1,
+      LoadTraceShape{.ranks = job_.ranks(),
                      .layers = static_cast<int64_t>(model.expert_layers().size()),
                      .experts = model.experts,
-                     .tokens = config_.train.global_batch * model.sequence},
+                     .tokens = config_.train.global_batch * model.sequence / job_.ranks()},
       progress_.step);
   if (loads_->missing() > 0)
     spdlog::warn("{}: the first {} steps were not recorded: zeros",
@@ -225,8 +282,19 @@ void Trainer::open_load_trace() {
 void Trainer::append_loads() {
   if (!loads_) return;
   std::vector<int64_t> counts;
-  for (const models::MoeStatistics& layer : engine_.statistics().layers)
-    counts.insert(counts.end(), layer.counts.begin(), layer.counts.end());
+  if (engine_.sharded() == nullptr) {
+    for (const models::MoeStatistics& layer : engine_.statistics().layers)
+      counts.insert(counts.end(), layer.counts.begin(), layer.counts.end());
+  } else {
+    const sharding::StepLoads& loads = engine_.sharded()->loads();
+    for (int rank = 0; rank < loads.shape.sources; ++rank)
+      for (int layer = 0; layer < loads.shape.layers; ++layer) {
+        const auto of_rank = loads.layer(layer).subspan(
+            static_cast<size_t>(rank) * static_cast<size_t>(loads.shape.experts),
+            static_cast<size_t>(loads.shape.experts));
+        counts.insert(counts.end(), of_rank.begin(), of_rank.end());
+      }
+  }
   loads_->append(counts);
 }
 

@@ -11,6 +11,8 @@
 #include "launcher/run/signal_guard.h"
 #include "launcher/run/step_log.h"
 #include "launcher/train/engine.h"
+#include "launcher/train/job.h"
+#include "launcher/train/plan_inputs.h"
 #include "launcher/train/training_state.h"
 
 namespace hecate::launcher {
@@ -28,7 +30,9 @@ class Trainer {
   /// Makes model and data; with `resume` continues from the newest valid checkpoint of the
   /// directory (from the start if there is none, with a warning).
   /// @param config complete (see with_vocabulary). @throws what its parts throw.
-  Trainer(const RunConfig& config, const RunDirectory& directory, bool resume);
+  /// @param job its ranks train together: all of them construct and run. The first one writes logs
+  ///   and prints.
+  Trainer(const RunConfig& config, const RunDirectory& directory, bool resume, const Job& job = {});
   ~Trainer();
 
   /// Records these steps' operations; their timeline is in the run directory when run() is over.
@@ -39,7 +43,10 @@ class Trainer {
   TrainSummary run();
 
  private:
+  checkpoint::WriterOptions writer_options() const;
+  void open_logs();
   void resume_from_latest();
+  std::string latest_checkpoint() const;
   void step();
   /// A loss above it is a spike; infinite while there is no limit.
   double loss_limit() const;
@@ -56,6 +63,8 @@ class Trainer {
 
   RunConfig config_;
   RunDirectory directory_;
+  Job job_;
+  PlanInputs plan_inputs_;
   Engine engine_;
   data::Loader loader_;
   std::optional<data::Validation> validation_;

@@ -60,12 +60,12 @@ RankResult run_ranks(const RunConfig& config, const RankRunOptions& options) {
   for (size_t rank = 0; rank < worlds.size(); ++rank)
     threads.emplace_back([&, rank] {
       try {
-        EngineOptions engine_config = engine_options(config);
+        PlanInputs inputs;
+        if (options.ranks > 1) inputs.topology = topology_of(worlds[rank]);
+        inputs.overlap_degree = static_cast<int>(config.fssdp.overlap_degree);
+        inputs.memory_capacity = static_cast<int>(config.fssdp.memory_capacity);
+        EngineOptions engine_config = engine_options(config, Job(worlds[rank]), inputs);
         engine_config.threads = 1;
-        if (options.ranks > 1) {
-          engine_config.world = worlds[rank];
-          engine_config.topology = topology_of(worlds[rank]);
-        }
         Engine engine(engine_config);
         if (options.prepare) options.prepare(engine);
         const data::Loader loader(config.data, static_cast<uint64_t>(config.seed),

@@ -1,0 +1,159 @@
+#include "launcher/train/plan_inputs.h"
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "collectives/cluster_config.h"
+#include "launcher/train/setup.h"
+#include "models/storage.h"
+#include "models/transformer.h"
+#include "runtime/io/file.h"
+#include "sharding/overlap.h"
+
+namespace hecate::launcher {
+namespace {
+
+constexpr int kLayerRuns = 3;
+
+// A model of one layer whose feed-forward part and vocabulary cost next to nothing.
+models::ModelConfig one_layer(models::ModelConfig model) {
+  model.layers = 1;
+  model.moe_layers = "none";
+  model.dense_hidden = 16;
+  model.vocabulary = 64;
+  model.recompute = "none";
+  return model;
+}
+
+LayerSeconds layer_seconds_of(const graph::Executor& executor) {
+  LayerSeconds seconds;
+  for (size_t i = 0; i < executor.graph().ops().size(); ++i) {
+    const graph::Op& op = executor.graph().ops()[i];
+    if (op.layer != 0) continue;
+    const graph::OpTiming& timing = executor.timings()[i];
+    (op.backward ? seconds.backward : seconds.forward) +=
+        1e-9 * static_cast<double>(timing.end - timing.begin);
+  }
+  return seconds;
+}
+
+int degree_of(const RunConfig& config, const PlanInputs& inputs) {
+  const models::ModelConfig& model = config.model;
+  const auto elements =
+      static_cast<double>((model.gated() ? 3 : 2) * model.d_model * model.expert_hidden);
+  sharding::OverlapInputs overlap;
+  overlap.topology = inputs.topology;
+  overlap.forward_seconds = inputs.forward_seconds;
+  overlap.backward_seconds = inputs.backward_seconds;
+  overlap.gather_bytes = elements * (config.fssdp.gather_dtype == "bf16" ? 2 : sizeof(Real));
+  overlap.reduce_bytes = elements * sizeof(Real);
+  overlap.gathers_in_backward = config.strategy == "fssdp-rm";
+  return sharding::overlap_degree(sharding::quantised(overlap), static_cast<int>(model.experts))
+      .t();
+}
+
+PlanInputs measure(const RunConfig& config, const Job& job) {
+  PlanInputs inputs;
+  inputs.topology = collectives::cluster_topology(job.world(), config.cluster);
+  if (config.fssdp.overlap_degree >= 0) return inputs;
+  job.barrier();
+  const LayerSeconds seconds =
+      measure_layer_seconds(config, compute_threads(config.device, job), job.ranks());
+  inputs.forward_seconds = job.largest(seconds.forward);
+  inputs.backward_seconds = job.largest(seconds.backward);
+  return inputs;
+}
+
+bool describes(const PlanInputs& inputs, const Job& job) {
+  return std::ranges::equal(inputs.topology.node_of, job.world().nodes());
+}
+
+std::string read_text(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+LayerSeconds measure_layer_seconds(const RunConfig& config, int threads, int64_t ranks) {
+  const models::ModelConfig model = one_layer(config.model);
+  const models::ParameterLayout layout(model);
+  MemoryLedger ledger;
+  const double pace = config.device.kind == "paced" ? 1e9 * config.device.pace_gflops : 0;
+  graph::LaneSet lanes(threads, false);
+  models::LocalStorage storage(layout, ledger, true);
+  models::ModelState state;
+  state.parameters = storage.table();
+  models::initialize(static_cast<uint64_t>(config.seed), storage);
+  const models::BatchShape batch{.sequences = config.train.sequences_at_once(ranks),
+                                 .sequence = model.sequence};
+  const models::TransformerGraph graph(model, config.router, layout, state, batch,
+                                       models::GraphMode::train, false);
+  graph::Executor executor(graph.graph(), lanes, ledger, {.pace_flops_per_s = pace});
+  graph.bind_constants(executor);
+  std::vector<int32_t> ids(static_cast<size_t>(batch.tokens()), 1);
+  executor.bind(graph.inputs().tokens, ids.data());
+  executor.bind(graph.inputs().targets, ids.data());
+  LayerSeconds least{.forward = std::numeric_limits<double>::infinity(),
+                     .backward = std::numeric_limits<double>::infinity()};
+  for (int run = 0; run < kLayerRuns; ++run) {
+    executor.run();
+    const LayerSeconds seconds = layer_seconds_of(executor);
+    least.forward = std::min(least.forward, seconds.forward);
+    least.backward = std::min(least.backward, seconds.backward);
+  }
+  return least;
+}
+
+PlanInputs resolve_plan_inputs(const RunConfig& config, const Job& job,
+                               const std::filesystem::path& file) {
+  PlanInputs inputs;
+  const std::string kept = job.share(job.first() ? read_text(file) : std::string());
+  if (!kept.empty()) inputs = plan_inputs_from_text(kept);
+  const bool fresh = kept.empty() || !describes(inputs, job);
+  if (fresh) {
+    inputs = measure(config, job);
+    // The quantised text is what every rank goes on with, and what a resumed run reads.
+    inputs.overlap_degree = degree_of(config, inputs);
+    inputs.memory_capacity = inputs.overlap_degree;
+    inputs = plan_inputs_from_text(job.share(to_text(inputs)));
+  }
+  if (config.fssdp.overlap_degree >= 0)
+    inputs.overlap_degree = inputs.memory_capacity = static_cast<int>(config.fssdp.overlap_degree);
+  if (config.fssdp.memory_capacity >= 0)
+    inputs.memory_capacity = static_cast<int>(config.fssdp.memory_capacity);
+  if (fresh && job.first()) io::write_file(file, to_text(inputs));
+  return inputs;
+}
+
+std::string to_text(const PlanInputs& inputs) {
+  return nlohmann::ordered_json{{"topology", collectives::to_text(inputs.topology)},
+                                {"forward_seconds", inputs.forward_seconds},
+                                {"backward_seconds", inputs.backward_seconds},
+                                {"overlap_degree", inputs.overlap_degree},
+                                {"memory_capacity", inputs.memory_capacity}}
+             .dump(2) +
+         "\n";
+}
+
+PlanInputs plan_inputs_from_text(const std::string& text) {
+  try {
+    const auto json = nlohmann::json::parse(text);
+    PlanInputs inputs;
+    inputs.topology = collectives::topology_from_text(json.at("topology").get<std::string>());
+    json.at("forward_seconds").get_to(inputs.forward_seconds);
+    json.at("backward_seconds").get_to(inputs.backward_seconds);
+    json.at("overlap_degree").get_to(inputs.overlap_degree);
+    json.at("memory_capacity").get_to(inputs.memory_capacity);
+    return inputs;
+  } catch (const nlohmann::json::exception& error) {
+    throw InvalidArgument(concat("plan inputs: ", error.what()));
+  }
+}
+
+}  // namespace hecate::launcher

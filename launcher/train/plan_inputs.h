@@ -1,0 +1,40 @@
+#pragma once
+#include <filesystem>
+#include <string>
+
+#include "collectives/topology.h"
+#include "launcher/config/run_config.h"
+#include "launcher/train/job.h"
+
+namespace hecate::launcher {
+
+/// What is measured and feeds the plans: measured once, agreed by all ranks, quantised, written to
+/// the run directory, and taken from there when the run goes on, so that plans (and with them the
+/// bits of the losses) follow from the configuration and this file alone.
+struct PlanInputs {
+  collectives::Topology topology;
+  double forward_seconds = 0;   ///< compute of a layer without its experts
+  double backward_seconds = 0;  ///< the same
+  int overlap_degree = 0;       ///< t
+  int memory_capacity = 0;      ///< m
+};
+
+/// All ranks must call. Reads `file` where it is there and describes these ranks (a run that goes
+/// on), else measures and, on the first rank, writes it. Values that the configuration gives win.
+/// @throws as measure_topology and memory_capacity; IoError when the file cannot be written;
+///   InvalidArgument when it is not one of these.
+PlanInputs resolve_plan_inputs(const RunConfig& config, const Job& job,
+                               const std::filesystem::path& file);
+
+/// JSON, and back. @throws InvalidArgument for text that is none of these.
+std::string to_text(const PlanInputs& inputs);
+PlanInputs plan_inputs_from_text(const std::string& text);
+
+/// Seconds of one layer's compute without its experts, forward and backward, on this rank with this
+/// configuration's device: the least of a few runs of a one-layer model.
+struct LayerSeconds {
+  double forward = 0, backward = 0;
+};
+LayerSeconds measure_layer_seconds(const RunConfig& config, int threads, int64_t ranks);
+
+}  // namespace hecate::launcher
