@@ -20,7 +20,7 @@ struct FssdpConfig {
   std::string gather_dtype = "f32";
   std::string sparse_algorithm = "auto";
   std::string exchange_algorithm = "auto";
-  std::string dispatch = "nearest";
+  std::string dispatch = "level";
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
