@@ -24,6 +24,7 @@ sharding::StrategyInputs strategy_inputs(const ExpertChunks& chunks,
           .memory_capacity = options.memory_capacity,
           .reshard_interval = static_cast<int>(options.fssdp.reshard_every),
           .calibrate = false,
+          .dispatch = sharding::dispatch_policy(options.fssdp.dispatch),
           .cost = {}};
 }
 
