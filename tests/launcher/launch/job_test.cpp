@@ -35,12 +35,12 @@ Request two_hosts(std::optional<int64_t> ranks) {
   return result;
 }
 
-Machine in_slurm(int64_t tasks, std::vector<int64_t> per_node) {
+Machine in_slurm(int64_t tasks, const std::vector<int64_t>& per_node) {
   Machine result = machine();
   result.slurm = SlurmJob{.id = "71",
                           .tasks = tasks,
                           .nodes = static_cast<int64_t>(per_node.size()),
-                          .tasks_per_node = std::move(per_node)};
+                          .tasks_per_node = per_node};
   if (tasks == 0) result.slurm->tasks_per_node.clear();
   return result;
 }

@@ -15,7 +15,7 @@ using hecate::testing::message_of;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-Environment environment(std::map<std::string, std::string> variables) {
+Environment environment(const std::map<std::string, std::string>& variables) {
   return [variables](const std::string& name) {
     const auto found = variables.find(name);
     return found == variables.end() ? std::nullopt : std::optional(found->second);

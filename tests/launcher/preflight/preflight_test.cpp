@@ -16,9 +16,9 @@ std::vector<std::string> errors(
     const std::function<std::pair<std::string, std::string>(int rank)>& texts) {
   std::vector<std::string> found(4);
   collectives::run_ranks(4, {}, [&](const collectives::Communicator& comm) {
-    const auto [config, build] = texts(comm.rank());
+    const std::pair<std::string, std::string> own = texts(comm.rank());
     found[static_cast<size_t>(comm.rank())] =
-        message_of<InvalidArgument>([&] { check_same_start(comm, config, build); });
+        message_of<InvalidArgument>([&] { check_same_start(comm, own.first, own.second); });
   });
   return found;
 }

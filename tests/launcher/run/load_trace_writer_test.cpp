@@ -48,7 +48,8 @@ TEST_F(LoadTraceWriterTest, ManyTokensNeed32Bits) {
   }
   EXPECT_EQ(io::NpyFile(path_).type(), "<u4");
   EXPECT_THAT(values<uint32_t>(), ElementsAre(65536, 7));
-  LoadTraceWriter(scratch_ / "b.npy", {.ranks = 1, .layers = 1, .experts = 2, .tokens = 65535}, 0);
+  const LoadTraceWriter narrow(scratch_ / "b.npy",
+                               {.ranks = 1, .layers = 1, .experts = 2, .tokens = 65535}, 0);
   EXPECT_EQ(io::NpyFile(scratch_ / "b.npy").type(), "<u2");
 }
 

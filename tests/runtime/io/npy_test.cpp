@@ -110,7 +110,7 @@ TEST_F(NpyTest, AFileShorterThanItsShapeIsRefused) {
 }
 
 TEST_F(NpyTest, ValuesOfAnotherSizeAreRefused) {
-  NpyAppender(path_, "<u2", kRow, 0);
+  const NpyAppender out(path_, "<u2", kRow, 0);
   EXPECT_THROW(NpyFile(path_).values<uint32_t>(), InvalidArgument);
 }
 
@@ -138,7 +138,7 @@ TEST_F(NpyTest, ReopeningEarlierDropsTheRowsBehind) {
   { append(*std::make_unique<NpyAppender>(path_, "<u2", kRow, 0), 1, 5); }
   { append(*std::make_unique<NpyAppender>(path_, "<u2", kRow, 2), 9, 9); }
   EXPECT_THAT(values(), ElementsAre(1, 10, 2, 20, 9, 90));
-  NpyAppender(path_, "<u2", kRow, 0);
+  const NpyAppender empty(path_, "<u2", kRow, 0);
   EXPECT_THAT(values(), ElementsAre());
 }
 

@@ -81,7 +81,7 @@ class TimelineTest : public ::testing::Test {
       executor.run(micro == 0, micro == 1);
       recorder.record(5, micro, executor);
     }
-    const std::filesystem::path path =
+    std::filesystem::path path =
         scratch_.path() / "timeline" / ("rank-" + std::to_string(rank) + ".json");
     recorder.write(path);
     return path;
