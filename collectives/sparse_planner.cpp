@@ -33,16 +33,24 @@ void SparsePlanner::find_must_loads() {
   must_in_.assign(at(nodes_), 0);
   std::vector<double> rank_in(at(ranks_), 0);
   std::vector<int> seen(at(nodes_), -1);
+  std::vector<double> direct_out(at(nodes_)), direct_in(at(nodes_));
+  reach_.assign(at(request_.materialized->experts()), 1);
   for (int e = 0; e < request_.materialized->experts(); ++e) {
     const int owner = request_.owners[at(e)];
     const auto bytes = static_cast<double>(request_.chunk_bytes[at(e)]);
     seen[at(node(owner))] = e;
     bool leaves = false;
+    planned_transfers_ += request_.materialized->holders(e).size() - 1;
     for (int holder : request_.materialized->holders(e)) {
       if (holder != owner) rank_in[at(holder)] += bytes;
+      if (node(holder) != node(owner)) {
+        direct_out[at(node(owner))] += bytes;
+        direct_in[at(node(holder))] += bytes;
+      }
       if (seen[at(node(holder))] == e) continue;
       seen[at(node(holder))] = e;
       must_in_[at(node(holder))] += bytes;
+      ++reach_[at(e)];
       leaves = true;
     }
     if (leaves) must_out_[at(node(owner))] += bytes;
@@ -52,6 +60,10 @@ void SparsePlanner::find_must_loads() {
   inside_level_ = *std::max_element(rank_in.begin(), rank_in.end());
   schedule_.lower_bound_seconds = std::max(level_ / request_.topology->between.bytes_per_s,
                                            inside_level_ / request_.topology->inside.bytes_per_s);
+  double direct_level = 0;
+  for (int n = 0; n < nodes_; ++n)
+    direct_level = std::max({direct_level, direct_out[at(n)], direct_in[at(n)]});
+  direct_bound_ = direct_level / request_.topology->between.bytes_per_s;
   node_load_ = must_out_;
   rank_load_.assign(at(ranks_), 0);
 }
@@ -67,10 +79,23 @@ void SparsePlanner::emit(int source, int destination, bool partial, int depth) {
   max_depth_ = std::max(max_depth_, depth);
 }
 
+// Those with something to move; for a tree the ones with least choice first, so that the others
+// find out where there is room.
+std::vector<int> SparsePlanner::chunk_order(SparseAlgorithm algorithm) const {
+  std::vector<int> order;
+  for (int e = 0; e < request_.materialized->experts(); ++e)
+    if (request_.chunk_bytes[at(e)] > 0 && request_.materialized->holders(e).size() > 1)
+      order.push_back(e);
+  if (algorithm != SparseAlgorithm::tree) return order;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return reach_[at(a)] < reach_[at(b)]; });
+  return order;
+}
+
 SparseSchedule SparsePlanner::plan(SparseAlgorithm algorithm) {
   schedule_.algorithm = algorithm;
-  for (int e = 0; e < request_.materialized->experts(); ++e) {
-    if (request_.chunk_bytes[at(e)] == 0 || request_.materialized->holders(e).size() < 2) continue;
+  schedule_.transfers.reserve(planned_transfers_);
+  for (int e : chunk_order(algorithm)) {
     chunk_number_ = e;
     offset_ = 0;
     bytes_ = request_.chunk_bytes[at(e)];
@@ -255,41 +280,61 @@ void SparsePlanner::reduce_inside(int node_index, int leader) {
     if (member != leader) emit(member, leader, false, 1);
 }
 
+// Which nodes relay: of all ways to cut the order of sums into runs, each taken in by the node that
+// follows it, the one that leaves the busiest link least loaded; then, by need, most or fewest
+// hops.
+void SparsePlanner::choose_relays(int owner_node, bool chain) {
+  const auto count = static_cast<int>(chunk_.nodes.size());
+  const auto bytes = static_cast<double>(bytes_);
+  relays_.assign(at(count), {});
+  for (int i = 1; i < count; ++i) {
+    const bool last = i + 1 == count;
+    // What must enter the owner's node is in its load already.
+    const double load =
+        last ? node_load_[at(owner_node)] - bytes : node_load_[at(chunk_.nodes[at(i)])];
+    Relay& best = relays_[at(i)];
+    for (int previous = -1; previous < i; ++previous) {
+      if (previous == 0) continue;  // the first has nothing to add to
+      const int inputs = previous < 0 ? i : i - previous;
+      const double here = std::max(level_, load + inputs * bytes);
+      const Relay* before = previous < 0 ? nullptr : &relays_[at(previous)];
+      const Relay way{.worst = before == nullptr ? here : std::max(before->worst, here),
+                      .hops = 1 + (before == nullptr ? 0 : before->hops),
+                      .previous = previous};
+      const bool nicer = chain ? way.hops > best.hops : way.hops < best.hops;
+      if (way.worst < best.worst || (way.worst == best.worst && nicer)) best = way;
+    }
+  }
+}
+
 // Node sums travel along the order of sums. A node either relays (adds what came before it and
 // passes the sum on) or sends its own sum to the next relay.
 void SparsePlanner::reduce_part(int chunk, int number) {
   const int owner = request_.owners[at(chunk)];
-  const auto bytes = static_cast<double>(bytes_);
   const auto count = static_cast<int>(chunk_.nodes.size());
   const int owner_node = node(owner);
-  const bool chain = much_to_send(count);
-  std::vector<std::pair<int, bool>> pending;  // leader, whether it sends a sum
+  choose_relays(owner_node, much_to_send(count));
+  relaying_.assign(at(count), 0);
+  for (int i = count - 1; i > 0; i = relays_[at(i)].previous) relaying_[at(i)] = 1;
+  pending_.clear();
   int depth = 1;
+  const auto take_in = [&](int leader, int here) {
+    for (const auto& [from, sum] : pending_) emit(from, leader, sum, depth + 1);
+    node_load_[at(here)] += static_cast<double>(pending_.size()) * static_cast<double>(bytes_);
+    depth += pending_.empty() ? 0 : 1;
+    pending_.clear();
+  };
   for (int i = 0; i + 1 < count; ++i) {
     const auto members = chunk_.members[at(i)];
     const int leader = members[at(number + chunk) % members.size()];
     reduce_inside(i, leader);
-    const int here = chunk_.nodes[at(i)];
-    bool partial = members.size() > 1;
-    if (!pending.empty()) {
-      const auto waiting = static_cast<double>(pending.size());
-      // The owner would take in everything from here on; one chunk's worth is counted already.
-      const double at_owner = node_load_[at(owner_node)] + (waiting - 1 + (count - 1 - i)) * bytes;
-      const double relayed = node_load_[at(here)] + waiting * bytes;
-      if ((chain || at_owner > level_) && relayed <= std::max(level_, at_owner - bytes)) {
-        ++depth;
-        for (const auto& [from, sum] : pending) emit(from, leader, sum, depth);
-        node_load_[at(here)] += waiting * bytes;
-        pending.clear();
-        partial = true;
-      }
-    }
-    pending.emplace_back(leader, partial);
+    if (relaying_[at(i)] != 0) take_in(leader, chunk_.nodes[at(i)]);
+    pending_.emplace_back(leader, members.size() > 1 || relaying_[at(i)] != 0);
   }
   reduce_inside(count - 1, owner);
-  for (const auto& [from, sum] : pending) emit(from, owner, sum, depth + 1);
-  if (pending.size() > 1)
-    node_load_[at(owner_node)] += static_cast<double>(pending.size() - 1) * bytes;
+  if (pending_.empty()) return;
+  take_in(owner, owner_node);
+  node_load_[at(owner_node)] -= static_cast<double>(bytes_);  // was counted from the start
 }
 
 void SparsePlanner::model(SparseSchedule& schedule) const {

@@ -32,12 +32,6 @@ std::vector<PartView> parts_with(const SparseSchedule& schedule, int rank) {
   return parts;
 }
 
-int64_t rounds_of(const std::vector<PartView>& parts, int64_t segment) {
-  int64_t longest = 0;
-  for (const PartView& part : parts) longest = std::max(longest, part.bytes);
-  return (longest + segment - 1) / segment;
-}
-
 // A whole number of elements of every type.
 int64_t usable_segment(int64_t segment_bytes) {
   return std::max<int64_t>(64, segment_bytes / 64 * 64);
@@ -160,14 +154,26 @@ class ReduceBuilder {
   ProgramBuilder builder_;
 };
 
+// Segments of all parts, each part's spread evenly over the whole: then all of them end together,
+// and none waits behind another's. The same order on all ranks, since it follows from the parts.
 template <class Builder>
 void add_transfers(Builder& builder, const std::vector<PartView>& parts, int64_t segment) {
-  for (int64_t round = 0; round < rounds_of(parts, segment); ++round) {
-    for (const PartView& part : parts) {
-      const int64_t begin = round * segment;
-      if (begin < part.bytes) builder.add(part, begin, std::min(segment, part.bytes - begin));
-    }
+  struct Piece {
+    double place;
+    const PartView* part;
+    int64_t begin;
+  };
+  std::vector<Piece> pieces;
+  for (const PartView& part : parts) {
+    for (int64_t begin = 0; begin < part.bytes; begin += segment)
+      pieces.push_back({.place = static_cast<double>(begin) / static_cast<double>(part.bytes),
+                        .part = &part,
+                        .begin = begin});
   }
+  std::stable_sort(pieces.begin(), pieces.end(),
+                   [](const Piece& a, const Piece& b) { return a.place < b.place; });
+  for (const Piece& piece : pieces)
+    builder.add(*piece.part, piece.begin, std::min(segment, piece.part->bytes - piece.begin));
 }
 
 void check_memory(const SparseSchedule& schedule, const std::vector<PartView>& parts,

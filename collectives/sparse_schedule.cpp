@@ -41,7 +41,9 @@ SparseSchedule plan(const SparseRequest& request, bool reduce) {
   check_request(request);
   if (request.algorithm != SparseAlgorithm::automatic)
     return plan_with(request, reduce, request.algorithm);
-  SparseSchedule best = plan_with(request, reduce, SparseAlgorithm::tree);
+  SparsePlanner planner(request, reduce);
+  SparseSchedule best = planner.plan(SparseAlgorithm::tree);
+  if (planner.direct_bound() >= best.modelled_seconds) return best;
   SparseSchedule direct = plan_with(request, reduce, SparseAlgorithm::direct);
   return direct.modelled_seconds < best.modelled_seconds ? direct : best;
 }
@@ -75,13 +77,16 @@ SparseSchedule plan_broadcast(std::span<const int> node_of, int root, int64_t by
                     .between = {.bytes_per_s = 1e9, .latency_s = 2e-5}};
   Placement everywhere(1, topology.ranks());
   everywhere.add_everywhere(0);
+  // A message of one segment goes down in the fewest hops; a chain pays with several.
+  const bool one_node = topology.nodes() == 1;
   const int owners[] = {root};
   const int64_t sizes[] = {bytes};
   return plan_gather({.owners = owners,
                       .materialized = &everywhere,
                       .chunk_bytes = sizes,
                       .topology = &topology,
-                      .algorithm = SparseAlgorithm::tree,
+                      .algorithm = one_node && bytes <= segment_bytes ? SparseAlgorithm::group
+                                                                      : SparseAlgorithm::tree,
                       .segment_bytes = segment_bytes});
 }
 

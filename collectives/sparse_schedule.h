@@ -47,7 +47,7 @@ struct SparseRequest {
   std::span<const int64_t> chunk_bytes;  ///< >= 0, multiples of the element size
   const Topology* topology = nullptr;
   SparseAlgorithm algorithm = SparseAlgorithm::automatic;
-  int64_t segment_bytes = 128 << 10;  ///< pipelining granularity of the execution
+  int64_t segment_bytes = 64 << 10;  ///< pipelining granularity of the execution
 };
 
 /// spAG(P, P'): every holder ends with the owner's chunk.

@@ -154,6 +154,22 @@ TEST(SparseSchedule, TreeKeepsTheBusiestLinkAtTheLowerBound) {
   }
 }
 
+TEST(SparseSchedule, ReducesRelayWhereLinksHaveRoom) {
+  // Of four nodes, node 1 must take in two chunks and node 3 one: the chunk that everybody holds
+  // has to be relayed by node 0, although node 3 comes before it in the order of sums.
+  SparseCase test;
+  test.topology = Topology::uniform(4, 1, {8e9, 1e-6}, {125e6, 5e-5});
+  test.owners = {1, 1, 3};
+  test.materialized = Placement::from_owners(test.owners, 4);
+  test.materialized.add(0, 2);
+  test.materialized.add_everywhere(1);
+  test.materialized.add(2, 0);
+  test.materialized.add(2, 1);
+  test.elements.assign(3, 1 << 20);
+  const auto schedule = plan(test, bytes_of(test), true, SparseAlgorithm::tree, 64 << 10);
+  EXPECT_DOUBLE_EQ(busiest_link(schedule, 4) / 125e6, schedule.lower_bound_seconds);
+}
+
 TEST(SparseSchedule, RandomTreesAreNearTheLowerBound) {
   double ratio = 0;
   constexpr int kCases = 200;
