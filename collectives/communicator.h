@@ -28,7 +28,7 @@ struct CommunicatorOptions {
   /// then an InvalidArgument on every rank that can see it instead of a time-out.
   bool check_arguments = false;
   /// Bulk transfers are cut into pieces of this size; urgent ones go between the pieces.
-  int64_t segment_bytes = 128 << 10;
+  int64_t segment_bytes = 64 << 10;
   /// Ranks per node, nodes filled in rank order; 0 = as the backend finds them.
   int ranks_per_node = 0;
   /// Where the flight record goes when a wait times out: a directory (one file per rank), or the

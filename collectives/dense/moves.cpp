@@ -64,6 +64,9 @@ Program barrier(const Group& group) {
 Program broadcast(const Group& group, void* data, int64_t count, DType type, int root,
                   int64_t segment_bytes) {
   const int64_t bytes = count * static_cast<int64_t>(size_of(type));
+  // Ranks that pass it on do so by segments.
+  constexpr int64_t kRelayed = 256 << 10;
+  if (group.size() > 2) segment_bytes = std::min(segment_bytes, kRelayed);
   const SparseSchedule schedule = plan_broadcast(group.node_of_ranks(), root, bytes, segment_bytes);
   void* const chunk[] = {data};
   return gather_program(schedule, group.rank(), group.size(), chunk, DType::u8, DType::u8,
@@ -79,7 +82,14 @@ Program all_gather(const Group& group, const void* in, void* out, const Layout& 
   const auto* source = static_cast<const std::byte*>(in);
   auto* target = static_cast<std::byte*>(out);
   const auto mine = static_cast<size_t>(me);
-  builder.copy(memory(source), memory(target + layout.offsets[mine] * width), layout.counts[mine]);
+  const auto copy_own = [&](int32_t after) {
+    builder.copy(memory(source), memory(target + layout.offsets[mine] * width), layout.counts[mine],
+                 {after});
+  };
+  // While a link is busy the copy costs nothing; inside a node it does, and costs less once the
+  // others have read the block.
+  if (group.nodes() > 1) copy_own(-1);
+  int32_t last = -1;
   // First to one rank of every other node, then inside the node.
   std::vector<int32_t> entered(static_cast<size_t>(group.size()));
   for (int64_t s = 0; s < segments_of(layout, segment); ++s) {
@@ -110,11 +120,12 @@ Program all_gather(const Group& group, const void* in, void* out, const Layout& 
           builder.send(to, memory(data), piece.count * width,
                        {entered[static_cast<size_t>(owner)]});
         } else if (leader == from) {
-          builder.receive(from, memory(target + piece.offset * width), piece.count * width);
+          last = builder.receive(from, memory(target + piece.offset * width), piece.count * width);
         }
       }
     }
   }
+  if (group.nodes() == 1) copy_own(last);
   return builder.take();
 }
 
@@ -127,6 +138,7 @@ Program all_to_all(const Group& group, const void* in, const Layout& sends, void
   const auto* source = static_cast<const std::byte*>(in);
   auto* target = static_cast<std::byte*>(out);
   const auto mine = static_cast<size_t>(me);
+  int32_t last = -1;
   const int64_t rounds = std::max(segments_of(sends, segment), segments_of(receives, segment));
   for (int64_t s = 0; s < rounds; ++s) {
     for (int k = 1; k < n; ++k) {
@@ -134,11 +146,12 @@ Program all_to_all(const Group& group, const void* in, const Layout& sends, void
       const Piece leaving = piece_of(sends, to, s, segment);
       builder.send(to, memory(source + leaving.offset * width), leaving.count * width);
       const Piece coming = piece_of(receives, from, s, segment);
-      builder.receive(from, memory(target + coming.offset * width), coming.count * width);
+      last = builder.receive(from, memory(target + coming.offset * width), coming.count * width);
     }
   }
   builder.copy(memory(source + sends.offsets[mine] * width),
-               memory(target + receives.offsets[mine] * width), sends.counts[mine]);
+               memory(target + receives.offsets[mine] * width), sends.counts[mine],
+               {group.nodes() == 1 ? last : -1});
   return builder.take();
 }
 

@@ -20,11 +20,25 @@ constexpr int64_t kSequenceWindow = 100;
 constexpr int32_t kReceiveWindow = 64;
 constexpr int32_t kSendWindow = 64;
 // Ready sends that do not fit now and are looked past in search of one that does.
-constexpr size_t kLookPast = 16;
-// Bulk on its way at a time: to all other nodes together (they share one link), and to each rank of
-// this node. Enough to keep a link busy, little enough to be overtaken.
-constexpr int64_t kBulkBetween = 640 << 10;
+constexpr size_t kLookPast = 64;
+// Bulk on its way at a time, in segments: from a node to all others (its ranks share the link), and
+// from a rank to each other one. Enough to keep the link busy while this thread waits for a
+// processor, and little: what a relay passes on waits behind it. One window per rank, so that a
+// rank that takes its time does not keep the link from the others.
+constexpr int64_t kLinkSegments = 16;
+constexpr int64_t kPeerSegments = 4;
+// The same for bytes to a rank of this node.
 constexpr int64_t kBulkInside = 1 << 20;
+// Where urgent operations come and go, at most this long apart, only one segment of bulk is on its
+// way to other nodes, so that the next urgent message finds the link nearly empty,
+constexpr std::chrono::milliseconds kUrgentMemory{200};
+// and no new one goes while an urgent operation moves. One that has not moved for this long waits
+// for a late rank.
+constexpr std::chrono::microseconds kUrgentPatience{3000};
+
+// What an operation of a bulk lane moves before it counts as bulk to the transport: fewer bytes are
+// gone before they could be in anybody's way, and come sooner without an acknowledgement.
+constexpr int64_t kSmallSegments = 4;
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -64,6 +78,12 @@ void Doorbell::sleep(std::chrono::nanoseconds limit) {
 Engine::Engine(std::unique_ptr<Transport> transport, const CommunicatorOptions& options,
                Doorbell& doorbell)
     : transport_(std::move(transport)), options_(options), doorbell_(&doorbell) {
+  const auto nodes = transport_->nodes();
+  const int here = nodes[static_cast<size_t>(transport_->rank())];
+  const int64_t locals = std::count(nodes.begin(), nodes.end(), here);
+  const int64_t others = std::max<int64_t>(1, std::ssize(nodes) - locals);
+  link_window_ = std::max<int64_t>(1, kLinkSegments / locals) * options_.segment_bytes;
+  peer_window_ = std::max(kPeerSegments, kLinkSegments / others) * options_.segment_bytes;
   if (options_.flight_directory.empty()) return;
   // What an earlier job left there is no evidence.
   std::error_code ignored;
@@ -242,31 +262,40 @@ bool Engine::crosses(const Operation& op, const Step& step) const {
          nodes[static_cast<size_t>(transport_->rank())];
 }
 
-void Engine::count_bytes(Operation& op, const Step& step, int64_t bytes) {
+void Engine::count_send(Operation& op, const Step& step, int direction) {
+  const int64_t bytes = direction * step.bytes;
   op.peer_bytes[static_cast<size_t>(step.peer)] += bytes;
-  if (urgency(op.request.lane) > 0 && crosses(op, step)) bulk_between_ += bytes;
+  if (!crosses(op, step)) {
+    local_sends_ += direction;
+  } else if (urgency(op.request.lane) > 0) {
+    bulk_between_ += bytes;
+  }
+}
+
+bool Engine::is_bulk(const Operation& op) const {
+  return urgency(op.request.lane) > 0 && op.request.bytes > kSmallSegments * options_.segment_bytes;
 }
 
 void Engine::post_send(Operation& op, int32_t number) {
   const Step& step = op.program.steps[static_cast<size_t>(number)];
   op.posted[static_cast<size_t>(number)] = 1;
   ++op.sends_in_flight;
-  count_bytes(op, step, step.bytes);
+  count_send(op, step, 1);
   transport_->send(world_rank(op, step.peer), key_of(op, step), resolve(op, step.output),
-                   step.bytes, urgency(op.request.lane) > 0, {.operation = op.id, .step = number});
+                   step.bytes, is_bulk(op), {.operation = op.id, .step = number});
 }
 
-bool Engine::may_send(const Operation& op, const Step& step, bool urgent_sends) const {
+bool Engine::may_send(const Operation& op, const Step& step) const {
   if (op.sends_in_flight >= kSendWindow) return false;
   if (urgency(op.request.lane) == 0) return true;
-  if (crosses(op, step)) {
-    return bulk_between_ == 0 || (!urgent_sends && bulk_between_ + step.bytes <= kBulkBetween);
-  }
   const int64_t queued = op.peer_bytes[static_cast<size_t>(step.peer)];
-  return queued == 0 || queued + step.bytes <= kBulkInside;
+  if (!crosses(op, step)) return queued + step.bytes <= std::max(kBulkInside, 2 * step.bytes);
+  if (bulk_between_ == 0) return true;
+  if (pass_time_ - last_urgent_ < kUrgentMemory) return false;
+  return queued + step.bytes <= peer_window_ && bulk_between_ + step.bytes <= link_window_;
 }
 
-bool Engine::post_sends(Operation& op, bool urgent_sends) {
+bool Engine::post_sends(Operation& op) {
   if (op.ready_sends.empty()) return false;
   std::vector<int32_t> held;
   bool moved = false;
@@ -275,7 +304,7 @@ bool Engine::post_sends(Operation& op, bool urgent_sends) {
     // The first one that is not over always goes: see Program about deadlock.
     while (op.over[static_cast<size_t>(op.sends[op.next_send])] != 0) ++op.next_send;
     const bool first = op.sends[op.next_send] == number;
-    if (first || may_send(op, op.program.steps[static_cast<size_t>(number)], urgent_sends)) {
+    if (first || may_send(op, op.program.steps[static_cast<size_t>(number)])) {
       post_send(op, number);
       moved = true;
     } else {
@@ -305,10 +334,15 @@ bool Engine::run_reduction(Operation& op) {
   return true;
 }
 
-bool Engine::advance(Operation& op, bool urgent_sends) {
+bool Engine::advance(Operation& op, bool urgent_moving) {
   bool moved = post_receives(op);
-  moved |= post_sends(op, urgent_sends);
+  if (urgent_moving && urgency(op.request.lane) > 0) {
+    holds_back_ |= !op.ready_sends.empty();
+  } else {
+    moved |= post_sends(op);
+  }
   moved |= run_reduction(op);
+  if (moved) op.last_moved = pass_time_;
   return moved;
 }
 
@@ -338,30 +372,44 @@ bool Engine::handle_completions() {
     }
     if (step.kind == StepKind::send) {
       --op->sends_in_flight;
-      count_bytes(*op, step, -step.bytes);
+      count_send(*op, step, -1);
     } else {
       --op->receives_in_flight;
     }
     release_step(*op, number);
     op->complete(number);
+    op->last_moved = pass_time_;
     if (step.kind == StepKind::receive) check_received(*op, number);
   }
   return !completions_.empty();
 }
 
+std::chrono::microseconds Engine::attention() const {
+  using std::chrono::microseconds;
+  if (local_sends_ > 0) return microseconds(1000);
+  const auto bulk = [&](const auto& op) { return is_bulk(*op); };
+  const bool only_bulk = std::all_of(active_.begin(), active_.end(), bulk);
+  return only_bulk && bulk_between_ > 0 ? microseconds(25) : microseconds(60);
+}
+
 bool Engine::progress() {
   bool moved = accept();
-  bool urgent_sends = false;
+  pass_time_ = std::chrono::steady_clock::now();
+  bool urgent_moving = false;
+  holds_back_ = false;
   for (auto& operation : active_) {
     Operation& op = *operation;
     if (op.work->done()) continue;
     try {
-      moved |= advance(op, urgent_sends);
+      moved |= advance(op, urgent_moving);
       while (op.finished() && !op.work->done() && finish_stage(op)) moved = true;
     } catch (...) {
       finish(op, std::current_exception());
     }
-    if (urgency(op.request.lane) == 0) urgent_sends |= op.sends_in_flight > 0;
+    if (urgency(op.request.lane) == 0) {
+      last_urgent_ = pass_time_;
+      urgent_moving |= pass_time_ - op.last_moved < kUrgentPatience;
+    }
   }
   moved |= handle_completions();
   for (auto& operation : active_)
@@ -398,7 +446,7 @@ void Engine::finish(Operation& op, std::exception_ptr error) {
     for (size_t i = 0; i < op.program.steps.size(); ++i) {
       const Step& step = op.program.steps[i];
       if (step.kind == StepKind::send && op.posted[i] != 0 && op.over[i] == 0)
-        count_bytes(op, step, -step.bytes);
+        count_send(op, step, -1);
     }
   }
   flight_.update(op.flight_ticket, error ? OperationState::failed : OperationState::done, now_ns());

@@ -55,18 +55,24 @@ class Engine {
   /// Moves everything that can move. @return whether anything did.
   bool progress();
   bool idle() const { return active_.empty(); }
+  /// How long it is worth to keep looking after the last movement, before naps: long while a rank
+  /// of this node takes a message, hardly while only bulk crosses a link between nodes.
+  std::chrono::microseconds attention() const;
+  /// Whether bulk that could go gives way to an urgent operation.
+  bool holds_back() const { return holds_back_; }
 
  private:
   bool accept();
   bool start(std::unique_ptr<Operation> operation);
   bool too_far_ahead(const Operation& operation) const;
-  bool advance(Operation& operation, bool urgent_sends);
+  bool advance(Operation& operation, bool urgent_moving);
   bool post_receives(Operation& operation);
-  bool post_sends(Operation& operation, bool urgent_sends);
+  bool post_sends(Operation& operation);
   void post_send(Operation& operation, int32_t step);
-  bool may_send(const Operation& operation, const Step& step, bool urgent_sends) const;
+  bool may_send(const Operation& operation, const Step& step) const;
+  bool is_bulk(const Operation& operation) const;
   bool crosses(const Operation& operation, const Step& step) const;
-  void count_bytes(Operation& operation, const Step& step, int64_t bytes);
+  void count_send(Operation& operation, const Step& step, int direction);
   bool run_reduction(Operation& operation);
   bool handle_completions();
   void check_received(Operation& operation, int32_t step);
@@ -105,7 +111,11 @@ class Engine {
   std::vector<std::unique_ptr<Operation>> graveyard_;
   std::set<uint32_t> broken_;  // contexts with a failed operation
   std::vector<Completion> completions_;
+  int64_t link_window_ = 0, peer_window_ = 0;  // bytes of bulk that may be on their way
+  bool holds_back_ = false;
+  int64_t local_sends_ = 0;   // on their way to ranks of this node
   int64_t bulk_between_ = 0;  // bytes of bulk on their way to other nodes
+  std::chrono::steady_clock::time_point pass_time_, last_urgent_;
 };
 
 /// How urgent a lane is; smaller goes first.

@@ -61,7 +61,7 @@ class EngineCommunicator final : public CommunicatorBackend {
   }
   /// Longer where no link between nodes has to be kept free for urgent messages.
   int64_t segment_bytes() const override {
-    constexpr int64_t kInsideFactor = 2;
+    constexpr int64_t kInsideFactor = 32;
     return engine().options().segment_bytes * (group_.nodes() == 1 ? kInsideFactor : 1);
   }
   std::vector<FlightEntry> flight_record() const override { return engine().flight().snapshot(); }

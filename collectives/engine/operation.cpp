@@ -12,12 +12,13 @@ namespace hecate::collectives {
 using std::chrono::nanoseconds;
 
 bool EngineWork::wait_until_done(nanoseconds timeout) {
-  // A local exchange takes microseconds: worth a few polls before the price of sleeping.
-  constexpr int kPolls = 20;
-  for (int poll = 0; poll < kPolls; ++poll) {
+  // A local exchange takes microseconds: worth a short look before the price of sleeping.
+  constexpr auto kSpin = std::chrono::microseconds(50);
+  const auto until = std::chrono::steady_clock::now() + kSpin;
+  do {
     if (done()) return true;
     std::this_thread::yield();
-  }
+  } while (std::chrono::steady_clock::now() < until);
   std::unique_lock lock(mutex_);
   return finished_.wait_for(lock, timeout, [&] { return done(); });
 }

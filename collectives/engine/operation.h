@@ -75,6 +75,7 @@ class Operation {
   std::shared_ptr<EngineWork> work;
   int64_t flight_ticket = 0;
   std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last_moved = begin;
   bool in_prologue = false;
   bool failed = false;
 

@@ -16,7 +16,8 @@ CommunicatorOptions test_options(int ranks_per_node, bool checked) {
   CommunicatorOptions options;
   options.timeout = std::chrono::seconds(60);
   options.check_arguments = checked;
-  options.segment_bytes = 16 << 10;  // several segments in small tests
+  // Several segments in small tests; inside a node they are 32 times as long.
+  options.segment_bytes = ranks_per_node == 0 ? 512 : 16 << 10;
   options.ranks_per_node = ranks_per_node;
   return options;
 }
@@ -60,6 +61,28 @@ TEST(InprocWorld, MovesMoreThanTwoGibibytes) {
   CommunicatorOptions options;
   options.timeout = std::chrono::seconds(100);
   EXPECT_NO_THROW(run_ranks(2, options, contract::large_transfers_arrive));
+}
+
+TEST(InprocWorld, BulkGoesOnWhileAnUrgentOperationWaitsForALateRank) {
+  run_ranks(2, test_options(1, false), [](const Communicator& world) {
+    const Communicator urgent = world.on_lane(LaneKind::dispatch);
+    const int64_t count = 200000;
+    std::vector<int64_t> in(count, world.rank() + 1), out(count);
+    const auto barrier = [&] { return urgent.barrier(); };
+    const auto bulk = [&] {
+      return world.all_reduce(in.data(), out.data(), count, DType::i64, ReduceOp::sum);
+    };
+    // Rank 1 comes to the barrier only after the bulk, which rank 0 holds back for it at first.
+    if (world.rank() == 0) {
+      const Work first = barrier();
+      bulk().wait();
+      first.wait();
+    } else {
+      bulk().wait();
+      barrier().wait();
+    }
+    ASSERT_EQ(out, std::vector<int64_t>(count, 3));
+  });
 }
 
 TEST(InprocWorld, RefusesImpossibleRankCounts) {
