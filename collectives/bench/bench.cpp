@@ -2,49 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <iomanip>
-#include <sstream>
+#include <fstream>
 
 #include "collectives/bench/context.h"
 #include "collectives/measure.h"
 #include "runtime/base/error.h"
 
 namespace hecate::collectives::bench {
-
-Figure::Figure(const std::string& suite, const std::string& name) {
-  add("suite", suite);
-  add("name", name);
-}
-
-Figure& Figure::add(std::string key, double value) {
-  std::ostringstream text;
-  text << std::setprecision(5) << value;
-  fields_.emplace_back(std::move(key), text.str());
-  return *this;
-}
-
-Figure& Figure::add(std::string key, const std::string& value) {
-  fields_.emplace_back(std::move(key), '"' + value + '"');
-  return *this;
-}
-
-void Figure::report(const Context& context) const {
-  if (context.world.rank() != 0) return;
-  std::ostringstream json, row;
-  json << '{';
-  for (size_t i = 0; i < fields_.size(); ++i) {
-    json << (i > 0 ? ", " : "") << '"' << fields_[i].first << "\": " << fields_[i].second;
-    if (i < 2) {
-      row << fields_[i].second.substr(1, fields_[i].second.size() - 2) << ' ';
-    } else {
-      row << ' ' << fields_[i].first << ' ' << fields_[i].second;
-    }
-  }
-  json << ", \"ranks\": " << context.world.size() << ", \"nodes\": " << context.topology.nodes()
-       << ", \"backend\": \"" << context.world.backend_name() << "\"}\n";
-  if (context.options.jsonl != nullptr) *context.options.jsonl << json.str() << std::flush;
-  if (context.options.table != nullptr) *context.options.table << row.str() << std::endl;
-}
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -61,15 +25,28 @@ double slowest(const Communicator& world, double seconds) {
   return result;
 }
 
+bool one_clock(const Communicator& world) {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  std::getline(file, id);
+  const auto mine = static_cast<int64_t>(std::hash<std::string>{}(id));
+  int64_t least = 0, most = 0;
+  world.all_reduce(&mine, &least, 1, DType::i64, ReduceOp::min).wait();
+  world.all_reduce(&mine, &most, 1, DType::i64, ReduceOp::max).wait();
+  return !id.empty() && least == most;
+}
+
+double time_once(const Communicator& world, const std::function<void()>& body) {
+  world.barrier().wait();
+  const double begin = now();
+  body();
+  return slowest(world, now() - begin);
+}
+
 double measure(const Communicator& world, int repetitions, const std::function<void()>& body) {
+  time_once(world, body);
   std::vector<double> times;
-  for (int i = 0; i <= repetitions; ++i) {
-    world.barrier().wait();
-    const double begin = now();
-    body();
-    const double seconds = slowest(world, now() - begin);
-    if (i > 0) times.push_back(seconds);  // the first one warms up
-  }
+  for (int i = 0; i < repetitions; ++i) times.push_back(time_once(world, body));
   return median(times);
 }
 
@@ -77,7 +54,8 @@ void verify(bool good, const std::string& figure) {
   if (!good) throw NumericError("bench collectives: wrong result in " + figure);
 }
 
-void run(const Communicator& world, const NativeCall& native, const Options& options) {
+void run(const Communicator& world, const NativeCall& native, const Options& options,
+         Report& report) {
   using Suite = void (*)(const Context&);
   const std::vector<std::pair<std::string, Suite>> suites = {{"dense", run_dense},
                                                              {"sparse", run_sparse},
@@ -95,13 +73,16 @@ void run(const Communicator& world, const NativeCall& native, const Options& opt
   const Context context{.world = world,
                         .native = native,
                         .options = options,
+                        .output = report,
                         .topology = measure_topology(world, {.seconds = 1.0, .cache_path = {}})};
-  Figure("topology", "measured")
-      .add("inside_gb_per_s", context.topology.inside.bytes_per_s * 1e-9)
-      .add("inside_us", context.topology.inside.latency_s * 1e6)
-      .add("between_gb_per_s", context.topology.between.bytes_per_s * 1e-9)
-      .add("between_us", context.topology.between.latency_s * 1e6)
-      .report(context);
+  context.report(Record("topology", "measured")
+                     .add("ranks", world.size())
+                     .add("nodes", context.topology.nodes())
+                     .add("backend", world.backend_name())
+                     .add("inside_gb_per_s", context.topology.inside.bytes_per_s * 1e-9)
+                     .add("inside_us", context.topology.inside.latency_s * 1e6)
+                     .add("between_gb_per_s", context.topology.between.bytes_per_s * 1e-9)
+                     .add("between_us", context.topology.between.latency_s * 1e6));
   for (const std::string& name : options.suites) find(name)(context);
 }
 

@@ -1,22 +1,14 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <ostream>
 #include <string>
 #include <vector>
 
+#include "collectives/bench/report.h"
 #include "collectives/communicator.h"
-#include "collectives/topology.h"
 
-/// Figures of the collectives: `hecate bench collectives`.
-///
-/// A time is the median over repetitions of the slowest rank's time, all ranks starting from a
-/// barrier; ours and the library's calls alternate in one run, and results are verified.
-/// Algorithm bandwidth: bytes / time, where bytes is what one rank gives in for broadcast and
-/// all_reduce, and the size over all ranks for all_gather, reduce_scatter and all_to_all.
-/// Bus bandwidth: algorithm bandwidth times what every rank's link has to carry of a byte:
-/// 2 (R-1) / R for all_reduce, (R-1) / R for all_gather, reduce_scatter and all_to_all,
-/// 1 for broadcast.
+/// Figures of the collectives: `hecate bench collectives`. Definitions of the times and bandwidths:
+/// docs/collectives.md.
 namespace hecate::collectives::bench {
 
 enum class Dense : uint8_t { all_reduce, all_gather, reduce_scatter, broadcast, all_to_all };
@@ -28,14 +20,16 @@ struct Options {
   std::vector<std::string> suites = {"dense", "sparse", "overlap", "tokens", "plan"};
   std::vector<int64_t> sizes = {64 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20};  ///< dense, bytes
   std::vector<int64_t> expert_bytes = {1 << 20, 4 << 20, 16 << 20};               ///< sparse
+  std::vector<std::string> algorithms = {"tree", "direct", "group"};              ///< sparse
   int repetitions = 9;
-  std::string trace_path;         ///< recorded loads (.npy); empty: those cases are left out
-  std::ostream* jsonl = nullptr;  ///< one object per figure, on rank 0
-  std::ostream* table = nullptr;  ///< the same for people, on rank 0
+  std::string trace_path;  ///< recorded loads (.npy); empty: those cases are left out
 };
 
 /// All ranks must call. @param native empty: no comparison with the library.
-/// @throws InvalidArgument for an unknown suite; NumericError when a result is wrong.
-void run(const Communicator& world, const NativeCall& native, const Options& options);
+/// @param report gets one record per figure; where it is kept matters on rank 0 alone.
+/// @throws InvalidArgument for an unknown suite; NumericError when a result is wrong; IoError when
+///   the trace cannot be read.
+void run(const Communicator& world, const NativeCall& native, const Options& options,
+         Report& report);
 
 }  // namespace hecate::collectives::bench

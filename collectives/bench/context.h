@@ -1,10 +1,10 @@
 #pragma once
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "collectives/bench/bench.h"
+#include "collectives/topology.h"
 
 namespace hecate::collectives::bench {
 
@@ -13,26 +13,26 @@ struct Context {
   const Communicator& world;
   const NativeCall& native;
   const Options& options;
+  Report& output;
   Topology topology;
+
+  /// Keeps a record, on rank 0.
+  void report(Record record) const {
+    if (world.rank() == 0) output.add(std::move(record));
+  }
 };
 
-/// One figure: names and numbers in order.
-class Figure {
- public:
-  Figure(const std::string& suite, const std::string& name);
-  Figure& add(std::string key, double value);
-  Figure& add(std::string key, const std::string& value);
-  /// Writes it, on rank 0.
-  void report(const Context& context) const;
-
- private:
-  std::vector<std::pair<std::string, std::string>> fields_;  // value as JSON
-};
+/// Pieces that bulk travels in, and the "segment" of the figures.
+constexpr int64_t kSegmentBytes = 64 << 10;
 
 /// Seconds since a fixed moment.
 double now();
 double median(std::vector<double> values);
-/// Median over repetitions of the slowest rank's time of `body`, each started from a barrier.
+/// Whether all ranks read one clock, because one kernel runs them. All ranks must call.
+bool one_clock(const Communicator& world);
+/// The slowest rank's time of `body`, started from a barrier.
+double time_once(const Communicator& world, const std::function<void()>& body);
+/// Median over repetitions of time_once, after one call to warm up.
 double measure(const Communicator& world, int repetitions, const std::function<void()>& body);
 /// The largest of the ranks' values.
 double slowest(const Communicator& world, double seconds);

@@ -59,46 +59,57 @@ bool correct(const Communicator& world, Dense call, const std::vector<float>& ou
   return false;
 }
 
-void run_case(const Context& context, const DenseCase& test, int64_t bytes) {
+struct Times {
+  std::vector<double> ours, library;
+};
+
+// Ours and the library's call in turn.
+Times time_case(const Context& context, const DenseCase& test, int64_t elements, int64_t count) {
   const Communicator& world = context.world;
-  const int n = world.size();
-  const int64_t elements = bytes / 4;
-  const int64_t count = test.divided ? elements / n : elements;
   const std::vector<float> in(static_cast<size_t>(elements), static_cast<float>(world.rank() + 1));
   std::vector<float> out(static_cast<size_t>(elements) + 1);
   const auto prepare = [&] {
     if (test.call == Dense::broadcast) out.assign(out.size(), world.rank() == 0 ? 1.0f : 0.0f);
   };
-  std::vector<double> ours, theirs;
-  const int repetitions =
-      bytes >= (16 << 20) ? context.options.repetitions : 3 * context.options.repetitions;
+  Times times;
+  const bool small = elements * 4 < (16 << 20);
+  const int repetitions = context.options.repetitions * (small ? 3 : 1);
   for (int i = 0; i <= repetitions; ++i) {
     prepare();
-    world.barrier().wait();
-    const double begin = now();
-    start(world, test.call, in.data(), out.data(), count).wait();
-    ours.push_back(slowest(world, now() - begin));
+    const double ours =
+        time_once(world, [&] { start(world, test.call, in.data(), out.data(), count).wait(); });
     verify(correct(world, test.call, out, count), test.name);
-    if (!context.native) continue;
-    prepare();
-    world.barrier().wait();
-    theirs.push_back(slowest(world, context.native(test.call, in.data(), out.data(), count)));
+    double library = 0;
+    if (context.native) {
+      prepare();
+      world.barrier().wait();
+      library = slowest(world, context.native(test.call, in.data(), out.data(), count));
+    }
+    if (i == 0) continue;  // warms up
+    times.ours.push_back(ours);
+    times.library.push_back(library);
   }
-  ours.erase(ours.begin());
-  if (!theirs.empty()) theirs.erase(theirs.begin());
-  const double seconds = median(ours), native = median(theirs);
+  return times;
+}
+
+void run_case(const Context& context, const DenseCase& test, int64_t bytes) {
+  const int n = context.world.size();
+  const int64_t elements = bytes / 4;
+  const Times times = time_case(context, test, elements, test.divided ? elements / n : elements);
+  const double seconds = median(times.ours), library = median(times.library);
   const double algorithm = static_cast<double>(bytes) / seconds * 1e-9;
   const double factor = test.bus > 0 ? test.bus * (n - 1) / n : 1;
-  Figure figure("dense", test.name);
-  figure.add("bytes", static_cast<double>(bytes))
+  Record record("dense", test.name);
+  record.add("bytes", static_cast<double>(bytes))
       .add("ms", seconds * 1e3)
       .add("algorithm_gb_per_s", algorithm)
       .add("bus_gb_per_s", algorithm * factor);
   if (context.native)
-    figure.add("library_ms", native * 1e3)
-        .add("ratio", seconds / native)
-        .add("extra_us", (seconds - native) * 1e6);
-  figure.report(context);
+    record.add("library_ms", library * 1e3)
+        .add("library_bus_gb_per_s", static_cast<double>(bytes) / library * 1e-9 * factor)
+        .add("ratio", seconds / library)
+        .add("extra_us", (seconds - library) * 1e6);
+  context.report(std::move(record));
 }
 
 }  // namespace

@@ -38,18 +38,19 @@ void run_plan(const Context& context) {
                                       .chunk_bytes = sizes,
                                       .topology = &topology,
                                       .algorithm = algorithm,
-                                      .segment_bytes = 128 << 10};
+                                      .segment_bytes = kSegmentBytes};
           const double begin = now();
           const SparseSchedule schedule = reduce ? plan_reduce(request) : plan_gather(request);
           times.push_back(now() - begin);
           transfers = schedule.transfers.size();
         }
-        Figure("plan", reduce ? "spRS" : "spAG")
-            .add("algorithm", std::string(name_of(algorithm)))
-            .add("everywhere", everywhere)
-            .add("transfers", static_cast<double>(transfers))
-            .add("us", median(times) * 1e6)
-            .report(context);
+        context.report(Record("plan", reduce ? "spRS" : "spAG")
+                           .add("algorithm", name_of(algorithm))
+                           .add("ranks", kRanks)
+                           .add("experts", kExperts)
+                           .add("everywhere", everywhere)
+                           .add("transfers", static_cast<double>(transfers))
+                           .add("us", median(times) * 1e6));
       }
     }
   }

@@ -1,12 +1,12 @@
 #include "launcher/bench/step_bench.h"
 
 #include <algorithm>
-#include <fstream>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "launcher/bench/machine.h"
 #include "models/summary.h"
 #include "runtime/base/rng.h"
 #include "runtime/kernels/cpu/blas.h"
@@ -42,13 +42,6 @@ void fill_random(Batch& batch, int64_t vocabulary, uint64_t step) {
     batch.targets_at(0)[i] = static_cast<int32_t>(
         rng.below(static_cast<uint64_t>(2 * i + 1), static_cast<uint64_t>(vocabulary)));
   }
-}
-
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown";
 }
 
 // Work of one step by kind, as the graph states it, and the seconds that its operations need at

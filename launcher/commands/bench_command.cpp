@@ -39,6 +39,7 @@ void add_bench_command(Command root) {
   options->settings.add_to(step, false);
   step.option("--repeats", options->repeats, "N", "timed steps");
   step.action([options] { return run(*options); });
+  add_bench_collectives_command(bench);
 }
 
 }  // namespace hecate::launcher
