@@ -31,6 +31,19 @@ int Topology::nodes() const {
   return node_of.empty() ? 0 : *std::max_element(node_of.begin(), node_of.end()) + 1;
 }
 
+Topology topology_of(const Topology& whole, std::span<const int> ranks) {
+  Topology part{.node_of = {}, .inside = whole.inside, .between = whole.between};
+  std::vector<int> nodes;
+  for (int rank : ranks) {
+    HECATE_CHECK(rank >= 0 && rank < whole.ranks(), "topology: rank ", rank, " of ", whole.ranks());
+    const int node = whole.node_of[static_cast<size_t>(rank)];
+    const auto at = std::find(nodes.begin(), nodes.end(), node);
+    part.node_of.push_back(static_cast<int>(at - nodes.begin()));
+    if (at == nodes.end()) nodes.push_back(node);
+  }
+  return part;
+}
+
 const Link& Topology::link(int source, int destination) const {
   const bool same =
       node_of[static_cast<size_t>(source)] == node_of[static_cast<size_t>(destination)];

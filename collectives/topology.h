@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,10 @@ struct Topology {
   /// `ranks` ranks, filled into nodes in order. @throws InvalidArgument unless both are positive.
   static Topology uniform(int ranks, int ranks_per_node, Link inside, Link between);
 };
+
+/// The topology of some of the ranks, numbered by their place in `ranks`; nodes by first
+/// appearance.
+Topology topology_of(const Topology& whole, std::span<const int> ranks);
 
 /// @throws InvalidArgument when a node number is negative or missing, or a link is not positive.
 void check(const Topology& topology);

@@ -1,5 +1,9 @@
 #include "models/expert_ops.h"
 
+#include <algorithm>
+
+#include "sharding/exec/dense_shards.h"
+
 namespace hecate::models {
 
 ExpertOps::ExpertOps(Builder& b, bool train) : runtime_(b.parallel().experts), train_(train) {
@@ -7,6 +11,7 @@ ExpertOps::ExpertOps(Builder& b, bool train) : runtime_(b.parallel().experts), t
     index_.push_back(b.model().is_moe(layer) ? std::ssize(layers_) : -1);
     if (b.model().is_moe(layer)) layers_.push_back(layer);
   }
+  window_ = window(b);
   if (!active()) return;
   b.enter(-1, false);
   const sharding::exec::MaterializerOptions& options = runtime_->materializer().options();
@@ -31,18 +36,67 @@ ExpertOps::Use ExpertOps::use(int32_t layer) const {
   return use;
 }
 
-void ExpertOps::begin(Builder& b) const {
-  for (int64_t index = 0; index < std::ssize(parameters_); ++index) gather(b, index, false);
+// As far ahead as there are rings. Slices share their lane with dense layers: where these come
+// late, because they have few rings, slices of layers far ahead must not hold them up.
+int64_t ExpertOps::window(const Builder& b) const {
+  if (runtime_ == nullptr) return 0;
+  const int64_t rings = active() ? runtime_->materializer().options().parameter_rings
+                                 : runtime_->store().chunks().layers;
+  return runtime_->replicas().exist() && b.fresh_gradients()
+             ? std::min(rings, 1 + runtime_->options().prefetch_depth)
+             : rings;
+}
+
+void ExpertOps::begin_layer(Builder& b, int32_t layer) const {
+  const int64_t index = index_[static_cast<size_t>(layer)];
+  if (index < window_) bring(b, index);
 }
 
 void ExpertOps::after_forward(Builder& b) const {
-  gather(b, index_[static_cast<size_t>(b.layer())] + std::ssize(parameters_), false);
+  bring(b, index_[static_cast<size_t>(b.layer())] + window_);
 }
 
 void ExpertOps::after_backward(Builder& b) const {
-  if (!active()) return;
-  gather(b, index_[static_cast<size_t>(b.layer())] - std::ssize(parameters_), true);
-  reduce(b);
+  if (active()) {
+    gather(b, index_[static_cast<size_t>(b.layer())] - std::ssize(parameters_), true);
+    reduce(b);
+  }
+  split_slices(b);
+}
+
+void ExpertOps::bring(Builder& b, int64_t index) const {
+  join_slices(b, index);
+  gather(b, index, false);
+}
+
+void ExpertOps::join_slices(Builder& b, int64_t index) const {
+  if (!shared() || index < 0 || index >= std::ssize(layers_)) return;
+  const int32_t current = b.layer();
+  b.enter(layers_[static_cast<size_t>(index)], false);
+  b.lane_op(
+      LaneKind::dense, OpKind::expert_gather, "ffn.experts.join", {}, {b.expert_weights()},
+      slices_cost(), [runtime = runtime_, index](OpContext&) { runtime->replicas().gather(index); },
+      graph::When::first_micro_batch);
+  b.enter(current, false);
+}
+
+void ExpertOps::split_slices(Builder& b) const {
+  if (!shared()) return;
+  b.lane_op(
+      LaneKind::dense, OpKind::expert_reduce, "ffn.experts.split", {b.expert_gradients()}, {},
+      slices_cost(),
+      [runtime = runtime_, index = index_[static_cast<size_t>(b.layer())]](OpContext&) {
+        runtime->replicas().reduce(index);
+      },
+      graph::When::last_micro_batch);
+}
+
+OpCost ExpertOps::slices_cost() const {
+  return {.flops = 0,
+          .bytes = static_cast<double>(runtime_->replicas().layer_bytes()),
+          .rows = {},
+          .flops_per_row = 0,
+          .bytes_per_row = 0};
 }
 
 void ExpertOps::gather(Builder& b, int64_t index, bool backward) const {

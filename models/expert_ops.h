@@ -10,12 +10,16 @@ namespace hecate::models {
 /// Puts the gathers of expert parameters and the reductions of their gradients into a graph, on the
 /// sparse lane. A layer's parameters live in ring `layer mod rings`: as soon as the layer that used
 /// a ring is done with it, the next layer's gather into it may run, under whatever else is going
-/// on. Without a runtime, or where nothing is ever materialized, it adds nothing.
+/// on. Without a runtime, or where nothing is ever materialized, it adds nothing of that.
 ///
 /// Order on the lane (the same on all ranks, since all build the same graph): forward, layer l + 1
 /// + depth is gathered after the experts of layer l; backward, layer l - 1 - depth after those of
 /// layer l, and then layer l is reduced. With release, the last rings' layers are still in place
 /// when backward starts and are not gathered twice.
+///
+/// Where several domains share the owners' state, a layer's owned experts are put together on the
+/// dense lane before they are gathered, in a step's first micro-batch, and their gradients go back
+/// into slices after the last one's reduction.
 class ExpertOps {
  public:
   /// @param train gradients are reduced.
@@ -29,21 +33,28 @@ class ExpertOps {
   };
   Use use(int32_t layer) const;
 
-  /// Before the first layer.
-  void begin(Builder& b) const;
+  /// Before the embedding, for each layer in turn.
+  void begin_layer(Builder& b, int32_t layer) const;
   /// After the operations of a MoE layer's experts, forward and backward.
   void after_forward(Builder& b) const;
   void after_backward(Builder& b) const;
 
  private:
+  void bring(Builder& b, int64_t index) const;
+  void join_slices(Builder& b, int64_t index) const;
+  void split_slices(Builder& b) const;
   void gather(Builder& b, int64_t index, bool backward) const;
   void reduce(Builder& b) const;
+  OpCost slices_cost() const;
+  int64_t window(const Builder& b) const;
+  bool shared() const { return runtime_ != nullptr && runtime_->replicas().exist(); }
   bool active() const { return runtime_ != nullptr && runtime_->materializes(); }
 
   sharding::exec::ExpertRuntime* runtime_;
   bool train_;
-  std::vector<int32_t> layers_;                   // of each MoE layer
-  std::vector<int64_t> index_;                    // of each layer, -1: dense
+  int64_t window_ = 0;           // layers that come before the first one's experts run
+  std::vector<int32_t> layers_;  // of each MoE layer
+  std::vector<int64_t> index_;   // of each layer, -1: dense
   std::vector<BufferId> parameters_, gradients_;  // per ring
 };
 

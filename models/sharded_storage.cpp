@@ -109,12 +109,17 @@ void ShardedStorage::add_expert(ParameterId id) {
   const int64_t layer = moe_index(spec.layer);
   if (!experts_->owns(layer, spec.expert)) return;
   const sharding::exec::OwnedChunk chunk = experts_->chunk(layer, spec.expert);
-  const int64_t at = chunk_offset_[static_cast<size_t>(id)];
+  const ElementRange& slice = experts_->slice();
+  const int64_t first = chunk_offset_[static_cast<size_t>(id)];
+  const int64_t begin = std::max(first, slice.begin);
+  const int64_t end = std::min(first + spec.size(), slice.end);
+  if (begin >= end) return;
+  const int64_t at = begin - slice.begin;
   pieces_.push_back({.id = id,
-                     .begin = 0,
-                     .size = spec.size(),
-                     .value = chunk.value + at,
-                     .gradient = chunk.gradient + at,
+                     .begin = begin - first,
+                     .size = end - begin,
+                     .value = chunk.own_value + at,
+                     .gradient = chunk.own_gradient + at,
                      .first_moment = chunk.first_moment + at,
                      .second_moment = chunk.second_moment + at});
 }

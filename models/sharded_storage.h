@@ -20,7 +20,7 @@ sharding::exec::DenseBuckets dense_buckets(const ParameterLayout& layout, int64_
 sharding::exec::DenseBuckets dense_buckets_in_rings(const ParameterLayout& layout,
                                                     const ModelConfig& model, int64_t depth);
 
-/// Dense parameters in slices, experts at their owners.
+/// Dense parameters in slices, experts (or the rank's slices of them) at their owners.
 class ShardedStorage final : public Storage {
  public:
   /// Everything outlives the storage.

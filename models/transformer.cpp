@@ -132,9 +132,11 @@ void TransformerGraph::bind_constants(graph::Executor& executor) const {
 void TransformerGraph::build(GraphMode mode) {
   const bool train = mode == GraphMode::train;
   const auto layers = static_cast<int32_t>(builder_.model().layers);
-  expert_ops_.begin(builder_);
   dense_ops_.begin(builder_);
-  for (int32_t i = 0; i < layers; ++i) dense_ops_.begin_layer(builder_, i);
+  for (int32_t i = 0; i < layers; ++i) {
+    dense_ops_.begin_layer(builder_, i);
+    expert_ops_.begin_layer(builder_, i);
+  }
   BufferId x = embed();
   for (int32_t i = 0; i < layers; ++i) {
     builder_.enter(i, false);

@@ -14,6 +14,12 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+collectives::WorldOptions world_options(const ShardedOptions& options) {
+  collectives::WorldOptions world;
+  world.domain = collectives::parse_domain(options.fssdp.domain);
+  return world;
+}
+
 sharding::StrategyInputs strategy_inputs(const ExpertChunks& chunks,
                                          const collectives::Topology& topology,
                                          const ShardedOptions& options) {
@@ -50,22 +56,21 @@ ShardedModel::ShardedModel(const models::ModelConfig& model, const models::Param
                            const collectives::Communicator& world,
                            const collectives::Topology& topology, MemoryLedger& ledger,
                            const ShardedOptions& options)
-    : world_(world),
-      lanes_{.dispatch = world.on_lane(LaneKind::dispatch),
-             .sparse = world.on_lane(LaneKind::sparse),
-             .dense = world.on_lane(LaneKind::dense),
-             .topology = topology},
+    : world_(world, world_options(options)),
+      lanes_(sharding::exec::domain_lanes(world_, topology)),
       ledger_(&ledger),
       loads_(sharding::LoadShape{}) {
   const ExpertChunks chunks = models::expert_chunks(layout);
   HECATE_CHECK(chunks.count() > 0, "strategy ", options.strategy,
                ": the model has no layer with experts (model.moe_layers = ", model.moe_layers, ")");
-  strategy_ = sharding::make_strategy(options.strategy, strategy_inputs(chunks, topology, options));
-  const sharding::LoadShape shape{.layers = static_cast<int>(chunks.layers),
-                                  .sources = world.size(),
-                                  .experts = static_cast<int>(chunks.experts)};
-  tracker_.emplace(shape, static_cast<int>(options.fssdp.window), options.fssdp.forecast);
+  strategy_ =
+      sharding::make_strategy(options.strategy, strategy_inputs(chunks, lanes_.topology, options));
+  sharding::LoadShape shape{.layers = static_cast<int>(chunks.layers),
+                            .sources = world.size(),
+                            .experts = static_cast<int>(chunks.experts)};
   loads_ = sharding::StepLoads(shape);
+  shape.sources = lanes_.size();
+  tracker_.emplace(shape, static_cast<int>(options.fssdp.window), options.fssdp.forecast);
   dense_ = std::make_unique<sharding::exec::DenseShards>(
       lanes_.dense, ledger,
       options.fssdp.dense == "zero3"
@@ -73,7 +78,8 @@ ShardedModel::ShardedModel(const models::ModelConfig& model, const models::Param
           : models::dense_buckets(layout, model.layers),
       true);
   experts_ = std::make_unique<sharding::exec::ExpertStore>(
-      ledger, chunks, strategy_->initial_owners(), world.rank());
+      ledger, chunks, strategy_->initial_owners(), lanes_.rank(),
+      sharding::exec::StateShare{.index = lanes_.replicas.rank(), .count = lanes_.domains()});
   storage_ = std::make_unique<models::ShardedStorage>(layout, *dense_, *experts_);
   sharding::exec::ExpertRuntimeOptions runtime = runtime_options(*strategy_, options);
   training_ = std::make_unique<sharding::exec::ExpertRuntime>(lanes_, *experts_, ledger, runtime);
@@ -99,15 +105,32 @@ void ShardedModel::begin_evaluation() {
 
 bool ShardedModel::end_step(int64_t step) {
   const double begin = now();
-  tracker_->record(loads_);
+  tracker_->record(domain_loads());
   const std::optional<sharding::Ownership> owners =
       strategy_->next_owners(step, experts_->owners(), *tracker_);
   report_.planning_seconds += now() - begin;
   if (!owners) return false;
-  report_.reshard = sharding::exec::reshard(*experts_, *owners, lanes_.sparse, *ledger_);
+  report_.reshard = sharding::exec::reshard(*experts_, *owners, lanes_, *ledger_);
   if (report_.reshard.moves == 0) return false;
   storage_->refresh();
   return true;
+}
+
+// Owners are the same in all domains, and so are the plans: they follow from the mean over the
+// domains of what each place's rank sent, rounded.
+sharding::StepLoads ShardedModel::domain_loads() const {
+  const collectives::Mesh& mesh = world_.mesh();
+  sharding::StepLoads mean(tracker_->shape());
+  const auto experts = static_cast<size_t>(mean.shape.experts);
+  for (int l = 0; l < mean.shape.layers; ++l) {
+    const std::span<const int64_t> all = loads_.layer(l);
+    const std::span<int64_t> places = mean.layer(l);
+    for (size_t i = 0; i < all.size(); ++i)
+      places[static_cast<size_t>(mesh.place_of(static_cast<int>(i / experts))) * experts +
+             i % experts] += all[i];
+    for (int64_t& load : places) load = (load + lanes_.domains() / 2) / lanes_.domains();
+  }
+  return mean;
 }
 
 ShardedReport ShardedModel::take_report() {

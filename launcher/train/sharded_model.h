@@ -7,6 +7,7 @@
 
 #include "collectives/communicator.h"
 #include "collectives/topology.h"
+#include "collectives/world.h"
 #include "models/config.h"
 #include "models/parallel.h"
 #include "models/sharded_storage.h"
@@ -65,6 +66,7 @@ class ShardedModel {
 
   const sharding::Strategy& strategy() const { return *strategy_; }
   const sharding::Ownership& owners() const { return experts_->owners(); }
+  /// Of the last step; sources are all ranks.
   const sharding::StepLoads& loads() const { return loads_; }
   /// Since the last call.
   ShardedReport take_report();
@@ -79,12 +81,14 @@ class ShardedModel {
   void restore(const State& state);
 
  private:
-  collectives::Communicator world_;
+  sharding::StepLoads domain_loads() const;
+
+  collectives::World world_;
   sharding::exec::DomainLanes lanes_;
   MemoryLedger* ledger_;
   std::unique_ptr<sharding::Strategy> strategy_;
   std::optional<sharding::LoadTracker> tracker_;
-  sharding::StepLoads loads_;
+  sharding::StepLoads loads_;  // of all ranks; the tracker has those of an average domain
   std::unique_ptr<sharding::exec::DenseShards> dense_;
   std::unique_ptr<sharding::exec::ExpertStore> experts_;
   std::unique_ptr<models::ShardedStorage> storage_;

@@ -31,14 +31,15 @@ ExpertRuntime::ExpertRuntime(const DomainLanes& lanes, ExpertStore& store, Memor
       store_(&store),
       options_(options),
       materializer_(store, lanes.sparse, lanes.topology, ledger,
-                    materializer_options(store, options)) {
+                    materializer_options(store, options)),
+      replicas_(store, lanes.replicas) {
   HECATE_CHECK(options.prefetch_depth >= 0 && options.slots >= 0 && options.micro_batches >= 1,
                "expert runtime: prefetch depth ", options.prefetch_depth, ", ", options.slots,
                " slots, ", options.micro_batches, " micro-batches");
   for (int64_t l = 0; l < store.chunks().layers; ++l)
     dispatchers_.push_back(std::make_unique<TokenDispatcher>(
-        lanes.dispatch, lanes.topology, store.chunks().experts,
-        std::max(options.counts_size, store.chunks().experts), options.dispatcher));
+        lanes, store.chunks().experts, std::max(options.counts_size, store.chunks().experts),
+        options.dispatcher));
 }
 
 void ExpertRuntime::prepare_owners_only() {

@@ -3,8 +3,8 @@
 #include <memory>
 #include <vector>
 
-#include "collectives/communicator.h"
-#include "collectives/topology.h"
+#include "sharding/exec/domain_lanes.h"
+#include "sharding/exec/expert_replicas.h"
 #include "sharding/exec/expert_store.h"
 #include "sharding/exec/materializer.h"
 #include "sharding/exec/token_dispatcher.h"
@@ -12,16 +12,6 @@
 
 /// What the graph of a model needs to run its experts over the ranks of a domain.
 namespace hecate::sharding::exec {
-
-/// A rank's handles on its domain, one per lane. Collectives of a lane start in one order on all
-/// ranks.
-struct DomainLanes {
-  collectives::Communicator dispatch, sparse, dense;
-  collectives::Topology topology;
-
-  int rank() const { return dispatch.rank(); }
-  int size() const { return dispatch.size(); }
-};
 
 struct ExpertRuntimeOptions {
   bool training = true;
@@ -39,7 +29,7 @@ struct ExpertRuntimeOptions {
 
 class ExpertRuntime {
  public:
-  /// All ranks of the domain must agree on everything but their rank.
+  /// All ranks must agree on everything but their rank.
   ExpertRuntime(const DomainLanes& lanes, ExpertStore& store, MemoryLedger& ledger,
                 const ExpertRuntimeOptions& options);
 
@@ -47,6 +37,8 @@ class ExpertRuntime {
   const DomainLanes& lanes() const { return lanes_; }
   ExpertStore& store() { return *store_; }
   Materializer& materializer() { return materializer_; }
+  /// Of the experts in other domains.
+  ExpertReplicas& replicas() { return replicas_; }
   /// Of MoE layer `layer`.
   TokenDispatcher& dispatcher(int64_t layer) { return *dispatchers_[static_cast<size_t>(layer)]; }
 
@@ -69,7 +61,7 @@ class ExpertRuntime {
   /// Every expert at its owner alone.
   void prepare_owners_only();
 
-  /// Adds what the micro-batch's dispatchers kept to `loads` (sources are the domain's ranks).
+  /// Adds what the micro-batch's dispatchers kept to `loads` (sources are all ranks).
   void add_loads(StepLoads& loads) const;
 
  private:
@@ -77,6 +69,7 @@ class ExpertRuntime {
   ExpertStore* store_;
   ExpertRuntimeOptions options_;
   Materializer materializer_;
+  ExpertReplicas replicas_;
   std::vector<std::unique_ptr<TokenDispatcher>> dispatchers_;
 };
 

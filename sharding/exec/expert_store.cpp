@@ -16,22 +16,38 @@ int64_t owned_by(const Ownership& owners, int rank) {
 }  // namespace
 
 ExpertStore::ExpertStore(MemoryLedger& ledger, const ExpertChunks& chunks, Ownership owners,
-                         int rank)
-    : chunks_(chunks), owners_(std::move(owners)), rank_(rank) {
+                         int rank, StateShare share)
+    : chunks_(chunks), owners_(std::move(owners)), rank_(rank), share_(share) {
   check(chunks_, owners_);
+  HECATE_CHECK(share.index >= 0 && share.index < share.count, "expert store: share ", share.index,
+               " of ", share.count);
+  const ElementRange whole{0, chunks.elements};
+  slice_ = part_of(whole, share.index, share.count);
+  for (int i = 0; i < share.count; ++i)
+    slice_sizes_.push_back(part_of(whole, i, share.count).size());
   slots_ = (chunks.count() + owners_.devices() - 1) / owners_.devices();
   slot_of_.assign(static_cast<size_t>(chunks_.count()), -1);
   int64_t next = 0;
   for (int64_t l = 0; l < chunks_.layers; ++l)
     for (int64_t e = 0; e < chunks_.experts; ++e)
       if (owns(l, e)) slot_of_[static_cast<size_t>(l * chunks_.experts + e)] = next++;
-  const int64_t bytes = slots_ * chunks_.elements * static_cast<int64_t>(sizeof(Real));
-  values_ = MemoryBlock(ledger, MemoryCategory::parameters, bytes);
-  gradients_ = MemoryBlock(ledger, MemoryCategory::gradients, bytes);
-  first_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
-  second_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
-  for (MemoryBlock* block : {&values_, &gradients_, &first_, &second_})
-    if (bytes > 0) std::memset(block->data(), 0, static_cast<size_t>(bytes));
+  allocate(ledger);
+}
+
+void ExpertStore::allocate(MemoryLedger& ledger) {
+  const auto zeros = [&](MemoryCategory category, int64_t elements) {
+    MemoryBlock block(ledger, category, slots_ * elements * static_cast<int64_t>(sizeof(Real)));
+    if (block.bytes() > 0) std::memset(block.data(), 0, static_cast<size_t>(block.bytes()));
+    return block;
+  };
+  values_ = zeros(MemoryCategory::parameters, chunks_.elements);
+  gradients_ = zeros(MemoryCategory::gradients, chunks_.elements);
+  if (share_.count > 1) {
+    own_values_ = zeros(MemoryCategory::parameters, slice_.size());
+    own_gradients_ = zeros(MemoryCategory::gradients, slice_.size());
+  }
+  first_ = zeros(MemoryCategory::optimizer, slice_.size());
+  second_ = zeros(MemoryCategory::optimizer, slice_.size());
 }
 
 void ExpertStore::check(const ExpertChunks& chunks, const Ownership& owners) {
@@ -40,17 +56,20 @@ void ExpertStore::check(const ExpertChunks& chunks, const Ownership& owners) {
                chunks.layers, ", ", chunks.experts, "]");
 }
 
-Real* ExpertStore::at(const MemoryBlock& block, int64_t slot) const {
-  return reinterpret_cast<Real*>(block.data()) + slot * chunks_.elements;
-}
-
 OwnedChunk ExpertStore::chunk(int64_t layer, int64_t expert) const {
   const int64_t slot = slot_of_[static_cast<size_t>(layer * chunks_.experts + expert)];
   if (slot < 0) return {};
-  return {.value = at(values_, slot),
-          .gradient = at(gradients_, slot),
-          .first_moment = at(first_, slot),
-          .second_moment = at(second_, slot)};
+  const auto at = [&](const MemoryBlock& block, int64_t elements) {
+    return reinterpret_cast<Real*>(block.data()) + slot * elements;
+  };
+  OwnedChunk chunk{.value = at(values_, chunks_.elements),
+                   .gradient = at(gradients_, chunks_.elements),
+                   .first_moment = at(first_, slice_.size()),
+                   .second_moment = at(second_, slice_.size())};
+  const bool all = share_.count == 1;
+  chunk.own_value = all ? chunk.value : at(own_values_, slice_.size());
+  chunk.own_gradient = all ? chunk.gradient : at(own_gradients_, slice_.size());
+  return chunk;
 }
 
 void ExpertStore::check_room(const Ownership& owners) const {

@@ -13,7 +13,7 @@ using collectives::Communicator;
 using collectives::Receive;
 using collectives::Send;
 
-constexpr int64_t kArrays = 3;  // values and both moments
+constexpr int64_t kArrays = 3;  // values and both moments, the owner's slice of each
 
 // Incoming chunks in the order of the moves, the arrays of a chunk adjacent.
 struct Arrivals {
@@ -30,7 +30,7 @@ Arrivals make_room(const ExpertStore& store, const std::vector<OwnerMove>& moves
   std::ranges::copy_if(moves, std::back_inserter(arrivals.moves),
                        [&](const OwnerMove& move) { return move.to == me; });
   arrivals.memory = MemoryBlock(ledger, MemoryCategory::buffers,
-                                std::ssize(arrivals.moves) * kArrays * store.chunks().elements *
+                                std::ssize(arrivals.moves) * kArrays * store.slice().size() *
                                     static_cast<int64_t>(sizeof(Real)));
   return arrivals;
 }
@@ -38,14 +38,14 @@ Arrivals make_room(const ExpertStore& store, const std::vector<OwnerMove>& moves
 int64_t transfer(const ExpertStore& store, const std::vector<OwnerMove>& moves,
                  const Communicator& communicator, const Arrivals& arrivals) {
   const int me = communicator.rank();
-  const int64_t elements = store.chunks().elements;
+  const int64_t elements = store.slice().size();
   const int64_t bytes = elements * static_cast<int64_t>(sizeof(Real));
   std::vector<Send> sends;
   std::vector<Receive> receives;
   for (const OwnerMove& move : moves) {
     if (move.from == me) {
       const OwnedChunk chunk = store.chunk(move.layer, move.expert);
-      for (const Real* data : {chunk.value, chunk.first_moment, chunk.second_moment})
+      for (const Real* data : {chunk.own_value, chunk.first_moment, chunk.second_moment})
         sends.push_back({.peer = move.to, .data = data, .bytes = bytes});
     }
     if (move.to != me) continue;
@@ -68,7 +68,7 @@ bool all_well(const Communicator& communicator, bool mine) {
 
 }  // namespace
 
-ReshardReport reshard(ExpertStore& store, const Ownership& owners, const Communicator& communicator,
+ReshardReport reshard(ExpertStore& store, const Ownership& owners, const DomainLanes& lanes,
                       MemoryLedger& ledger) {
   const std::vector<OwnerMove> moving = moves(store.owners(), owners);
   if (moving.empty()) return {};
@@ -76,21 +76,21 @@ ReshardReport reshard(ExpertStore& store, const Ownership& owners, const Communi
   std::exception_ptr error;
   try {
     store.check_room(owners);
-    arrivals = make_room(store, moving, communicator.rank(), ledger);
+    arrivals = make_room(store, moving, lanes.rank(), ledger);
   } catch (const Error&) {
     error = std::current_exception();
   }
-  const bool well = all_well(communicator, !error);
+  const bool well = all_well(lanes.dense, !error);
   if (error) std::rethrow_exception(error);
   if (!well) throw DeviceError("reshard: another rank has no room for its experts");
   const ReshardReport report{.moves = std::ssize(moving),
-                             .bytes_sent = transfer(store, moving, communicator, arrivals)};
-  all_well(communicator, true);  // everybody has everything: nothing can go wrong from here on
+                             .bytes_sent = transfer(store, moving, lanes.sparse, arrivals)};
+  all_well(lanes.dense, true);  // everybody has everything: nothing can go wrong from here on
   store.change_owners(owners);
-  const int64_t elements = store.chunks().elements;
+  const int64_t elements = store.slice().size();
   for (size_t i = 0; i < arrivals.moves.size(); ++i) {
     const OwnedChunk chunk = store.chunk(arrivals.moves[i].layer, arrivals.moves[i].expert);
-    Real* const targets[kArrays] = {chunk.value, chunk.first_moment, chunk.second_moment};
+    Real* const targets[kArrays] = {chunk.own_value, chunk.first_moment, chunk.second_moment};
     for (int64_t array = 0; array < kArrays; ++array)
       std::copy_n(arrivals.at(static_cast<int64_t>(i), array, elements), elements, targets[array]);
   }

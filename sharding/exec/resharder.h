@@ -1,8 +1,8 @@
 #pragma once
 #include <cstdint>
 
-#include "collectives/communicator.h"
 #include "runtime/memory/ledger.h"
+#include "sharding/exec/domain_lanes.h"
 #include "sharding/exec/expert_store.h"
 
 namespace hecate::sharding::exec {
@@ -13,12 +13,14 @@ struct ReshardReport {
   int64_t bytes_sent = 0;
 };
 
-/// Moves parameters and both moments of the experts whose owner changes. All ranks must call, with
-/// equal owners, between steps. Everything arrives beside the old state and is taken over only when
-/// all ranks have theirs: if it throws on any rank, owners and contents are what they were.
+/// Moves the owners' slices of parameters and both moments of the experts whose owner changes,
+/// inside each domain. All ranks must call, with equal owners, between steps. Everything arrives
+/// beside the old state and is taken over only when all ranks have theirs: if it throws on any
+/// rank, owners and contents are what they were. Whole values of what arrives are undefined where
+/// several domains share the state (ExpertReplicas::gather brings them).
 /// @throws CommError as every collective; DeviceError when memory for what arrives is short;
 ///   InvalidArgument as ExpertStore::change_owners.
-ReshardReport reshard(ExpertStore& store, const Ownership& owners,
-                      const collectives::Communicator& communicator, MemoryLedger& ledger);
+ReshardReport reshard(ExpertStore& store, const Ownership& owners, const DomainLanes& lanes,
+                      MemoryLedger& ledger);
 
 }  // namespace hecate::sharding::exec

@@ -7,29 +7,28 @@
 
 namespace hecate::sharding::exec {
 
-TokenDispatcher::TokenDispatcher(const collectives::Communicator& communicator,
-                                 const collectives::Topology& topology, int64_t experts,
-                                 int64_t counts_size, const DispatcherOptions& options)
-    : communicator_(communicator),
-      topology_(topology),
+TokenDispatcher::TokenDispatcher(const DomainLanes& lanes, int64_t experts, int64_t counts_size,
+                                 const DispatcherOptions& options)
+    : lanes_(lanes),
       options_(options),
       experts_(experts),
       counts_size_(counts_size),
-      counts_(static_cast<size_t>(communicator.size() * counts_size)),
+      counts_(static_cast<size_t>(lanes.counts.size() * counts_size)),
       total_(static_cast<size_t>(counts_size)),
-      kept_(static_cast<size_t>(communicator.size() * experts)),
+      kept_(static_cast<size_t>(lanes.counts.size() * experts)),
       taken_(static_cast<size_t>(experts)),
       before_(static_cast<size_t>(experts)),
+      domain_kept_(static_cast<size_t>(lanes.size() * experts)),
       expert_offsets_(static_cast<size_t>(experts) + 1) {
   HECATE_CHECK(counts_size >= experts, "token dispatcher: ", counts_size, " counts for ", experts,
                " experts");
-  if (options_.groups.empty()) options_.groups = topology_.node_of;
+  if (options_.groups.empty()) options_.groups = lanes_.topology.node_of;
 }
 
 void TokenDispatcher::exchange_counts(std::span<const int64_t> local) {
   HECATE_CHECK(std::ssize(local) == counts_size_, "token dispatcher: ", local.size(),
                " counts, expected ", counts_size_);
-  communicator_.all_gather(local.data(), counts_.data(), counts_size_, DType::i64).wait();
+  lanes_.counts.all_gather(local.data(), counts_.data(), counts_size_, DType::i64).wait();
   std::ranges::fill(total_, 0);
   for (size_t i = 0; i < counts_.size(); ++i) total_[i % total_.size()] += counts_[i];
 }
@@ -37,8 +36,8 @@ void TokenDispatcher::exchange_counts(std::span<const int64_t> local) {
 // Ranks hold consecutive tokens, so an expert's capacity goes to the lower ranks first.
 void TokenDispatcher::admit(int64_t capacity, bool first) {
   if (first) std::ranges::fill(taken_, 0);
-  for (int rank = 0; rank < communicator_.size(); ++rank) {
-    if (rank == communicator_.rank()) std::ranges::copy(taken_, before_.begin());
+  for (int rank = 0; rank < lanes_.counts.size(); ++rank) {
+    if (rank == lanes_.counts.rank()) std::ranges::copy(taken_, before_.begin());
     for (int64_t e = 0; e < experts_; ++e) {
       const int64_t chosen = counts_[static_cast<size_t>(rank * counts_size_ + e)];
       int64_t& taken = taken_[static_cast<size_t>(e)];
@@ -49,21 +48,29 @@ void TokenDispatcher::admit(int64_t capacity, bool first) {
   }
 }
 
+// Places are in the order of ranks, so an expert's rows stay in global token order.
+void TokenDispatcher::plan_domain(const collectives::Placement& placement) {
+  for (size_t place = 0; place < lanes_.members.size(); ++place)
+    std::copy_n(kept_.begin() + lanes_.members[place] * experts_, experts_,
+                domain_kept_.begin() + static_cast<int64_t>(place) * experts_);
+  plan_ = plan_dispatch(domain_kept_, placement, options_.groups, options_.policy);
+}
+
 void TokenDispatcher::plan(const collectives::Placement& placement, int64_t capacity, bool first,
                            int64_t row_bytes) {
   admit(capacity, first);
-  plan_ = plan_dispatch(kept_, placement, options_.groups, options_.policy);
+  plan_domain(placement);
   row_bytes_ = row_bytes;
-  exchange_ = collectives::plan_token_exchange(plan_->rows_between(), row_bytes, topology_,
+  exchange_ = collectives::plan_token_exchange(plan_->rows_between(), row_bytes, lanes_.topology,
                                                options_.algorithm);
-  const int me = communicator_.rank(), ranks = communicator_.size();
+  const int me = lanes_.rank(), places = lanes_.size();
   token_rows_ = 0;
   for (int64_t e = 0; e < experts_; ++e)
-    token_rows_ += kept_[static_cast<size_t>(me * experts_ + e)];
+    token_rows_ += domain_kept_[static_cast<size_t>(me * experts_ + e)];
   expert_offsets_.front() = 0;
   for (int e = 0; e < static_cast<int>(experts_); ++e) {
     int64_t rows = 0;
-    for (int source = 0; source < ranks; ++source) rows += plan_->rows(source, e, me);
+    for (int source = 0; source < places; ++source) rows += plan_->rows(source, e, me);
     expert_offsets_[static_cast<size_t>(e) + 1] = expert_offsets_[static_cast<size_t>(e)] + rows;
   }
   statistics_.rows_sent += token_rows_ - plan_->rows_between(me, me);
@@ -71,9 +78,9 @@ void TokenDispatcher::plan(const collectives::Placement& placement, int64_t capa
 }
 
 void TokenDispatcher::token_order(std::span<int32_t> position) const {
-  const int me = communicator_.rank();
-  std::vector<int64_t> next(static_cast<size_t>(communicator_.size()), 0);
-  for (int d = 1; d < communicator_.size(); ++d)
+  const int me = lanes_.rank();
+  std::vector<int64_t> next(static_cast<size_t>(lanes_.size()), 0);
+  for (int d = 1; d < lanes_.size(); ++d)
     next[static_cast<size_t>(d)] =
         next[static_cast<size_t>(d) - 1] + plan_->rows_between(me, d - 1);
   size_t row = 0;
@@ -84,10 +91,10 @@ void TokenDispatcher::token_order(std::span<int32_t> position) const {
 }
 
 void TokenDispatcher::expert_order(std::span<int32_t> arrival, std::span<int32_t> back) const {
-  const int me = communicator_.rank();
+  const int me = lanes_.rank();
   std::vector<int64_t> next(expert_offsets_.begin(), expert_offsets_.end() - 1);
   size_t row = 0;
-  for (int source = 0; source < communicator_.size(); ++source)
+  for (int source = 0; source < lanes_.size(); ++source)
     for (int e = 0; e < static_cast<int>(experts_); ++e)
       for (int64_t i = plan_->rows(source, e, me); i > 0; --i) {
         const int64_t place = next[static_cast<size_t>(e)]++;
@@ -97,11 +104,11 @@ void TokenDispatcher::expert_order(std::span<int32_t> arrival, std::span<int32_t
 }
 
 void TokenDispatcher::dispatch(const void* rows, void* received) const {
-  collectives::dispatch_rows(communicator_, exchange_, rows, received, row_bytes_).wait();
+  collectives::dispatch_rows(lanes_.dispatch, exchange_, rows, received, row_bytes_).wait();
 }
 
 void TokenDispatcher::combine(const void* received, void* rows) const {
-  collectives::combine_rows(communicator_, exchange_, received, rows, row_bytes_).wait();
+  collectives::combine_rows(lanes_.dispatch, exchange_, received, rows, row_bytes_).wait();
 }
 
 ExchangeStatistics TokenDispatcher::take_statistics() {

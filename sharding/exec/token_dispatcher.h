@@ -4,12 +4,11 @@
 #include <span>
 #include <vector>
 
-#include "collectives/communicator.h"
 #include "collectives/token_exchange.h"
-#include "collectives/topology.h"
 #include "sharding/dispatch.h"
+#include "sharding/exec/domain_lanes.h"
 
-/// Takes the tokens of one MoE layer to the ranks that hold their experts, and back.
+/// Takes the tokens of one MoE layer to the ranks of the domain that hold their experts, and back.
 /// Source: arXiv 2502.02581, section 4.1.
 namespace hecate::sharding::exec {
 
@@ -34,25 +33,25 @@ struct ExchangeStatistics {
 /// The methods marked "lane" block and are collectives: all ranks must call them in one order.
 class TokenDispatcher {
  public:
-  /// @param communicator of the domain, on the lane that the exchanges run on.
   /// @param counts_size numbers that each rank contributes to exchange_counts, at least `experts`.
-  TokenDispatcher(const collectives::Communicator& communicator,
-                  const collectives::Topology& topology, int64_t experts, int64_t counts_size,
+  TokenDispatcher(const DomainLanes& lanes, int64_t experts, int64_t counts_size,
                   const DispatcherOptions& options);
 
-  /// Lane. @param local this rank's choices per expert, before drops, then any other counts.
+  /// Lane, of all domains. @param local this rank's choices per expert, before drops, then any
+  ///   other counts.
   void exchange_counts(std::span<const int64_t> local);
-  /// Decides where every token goes, the same on all ranks.
+  /// Decides where every token of the domain goes, the same on all its ranks. Capacity is shared
+  /// with the other domains.
   /// @param capacity choices that an expert may get of the step; negative: no limit.
   /// @param first whether this is the step's first micro-batch: no capacity is taken yet.
   void plan(const collectives::Placement& placement, int64_t capacity, bool first,
             int64_t row_bytes);
 
-  /// [counts_size] summed over ranks.
+  /// [counts_size] summed over all ranks.
   std::span<const int64_t> total() const { return total_; }
   /// [experts] choices that tokens before this rank's took of the step's capacity.
   std::span<int64_t> taken_before() { return before_; }
-  /// [ranks, experts] choices per source that were not dropped.
+  /// [all ranks, experts] choices per source that were not dropped.
   std::span<const int64_t> kept() const { return kept_; }
 
   /// Rows of the token side.
@@ -76,13 +75,14 @@ class TokenDispatcher {
 
  private:
   void admit(int64_t capacity, bool first);
+  void plan_domain(const collectives::Placement& placement);
 
-  collectives::Communicator communicator_;
-  collectives::Topology topology_;
+  DomainLanes lanes_;
   DispatcherOptions options_;
   int64_t experts_, counts_size_;
-  std::vector<int64_t> counts_, total_, kept_;  // [R, C], [C], [R, E]
+  std::vector<int64_t> counts_, total_, kept_;  // [all, C], [C], [all, E]
   std::vector<int64_t> taken_, before_;         // [E]
+  std::vector<int64_t> domain_kept_;            // [places, E]
   std::optional<DispatchPlan> plan_;
   collectives::TokenPlan exchange_;
   int64_t row_bytes_ = 0, token_rows_ = 0;

@@ -244,6 +244,14 @@ TEST(Topology, SurvivesItsText) {
   EXPECT_THROW(topology_from_text("topology 1e9 1e-6 1e9 1e-6 0 2"), InvalidArgument);
 }
 
+TEST(Topology, OfSomeRanksNumbersNodesAnew) {
+  const Topology whole = Topology::uniform(6, 2, {8e9, 1e-6}, {1e8, 5e-5});
+  const Topology part = topology_of(whole, std::vector<int>{3, 4, 2});
+  EXPECT_EQ(part.node_of, (std::vector<int>{0, 1, 0}));
+  EXPECT_EQ(part.between.bytes_per_s, 1e8);
+  EXPECT_THROW(topology_of(whole, std::vector<int>{6}), InvalidArgument);
+}
+
 TEST(Topology, QuantisesToThreeDigits) {
   const Topology topology =
       quantised(Topology::uniform(2, 1, {8.24749e9, 1.5551e-6}, {1.2344e8, 5e-5}));

@@ -70,7 +70,7 @@ RankResult run_ranks(const RunConfig& config, const RankRunOptions& options) {
         if (options.prepare) options.prepare(engine);
         const data::Loader loader(config.data, static_cast<uint64_t>(config.seed),
                                   config.model.vocabulary, config.model.sequence);
-        for (int64_t step = 0; step < options.steps; ++step) {
+        for (int64_t step = options.first_step; step < options.first_step + options.steps; ++step) {
           engine.load(loader, static_cast<uint64_t>(step * config.train.global_batch));
           const StepResult done =
               engine.train_step(step, options.rate, std::numeric_limits<double>::infinity());

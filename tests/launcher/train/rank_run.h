@@ -24,6 +24,7 @@ struct RankResult {
 struct RankRunOptions {
   int ranks = 1;
   int ranks_per_node = 0;  ///< 0: one node
+  int64_t first_step = 0;
   int64_t steps = 3;
   double rate = 1e-2;
   /// Called on every rank before its first step.
