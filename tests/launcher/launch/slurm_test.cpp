@@ -52,7 +52,7 @@ TEST(SlurmTest, WhatCannotBeReadIsNamed) {
               slurm_job(environment({{"SLURM_JOB_ID", "1"}, {"SLURM_NTASKS", "many"}}));
             }),
             "SLURM_NTASKS = 'many': expected a number of at least 1");
-  for (const char* bad : {"2(x", "2x3", "-1", ",", "2(x3)4"})
+  for (const char* bad : {"2(x", "2(x)", "2x3", "-1", "0", ",", "2(x3)4", "2(x9999999999)"})
     EXPECT_EQ(message_of<InvalidArgument>([&] { parse_tasks_per_node(bad, "V"); }),
               std::string("V = '") + bad + "': expected groups like 2(x3),1");
 }
