@@ -10,7 +10,8 @@ usage() {
 usage: ./do COMMAND [arguments]
 
   train [options]   install what is missing, build, train configs/quickstart.toml on the King James
-                    text, evaluate, print a sample; options go to `hecate train`
+                    text with two ranks, evaluate, print a sample; options go to `hecate train`
+                    (--ranks N takes another number of ranks: 1 needs no mpirun)
                     (--config FILE takes another configuration)
   test [--full]     install, build and run the tests (--full: every product, sanitizers too)
   build [PRESET]    install and build (release by default)
@@ -70,11 +71,11 @@ compare() {
 }
 
 train() {
-  local config=configs/quickstart.toml
-  if [[ "${1:-}" == --config ]]; then
-    config=$2
+  local config=configs/quickstart.toml ranks=2
+  while [[ "${1:-}" == --config || "${1:-}" == --ranks ]]; do
+    [[ "$1" == --config ]] && config=${2:?--config FILE} || ranks=${2:?--ranks N}
     shift 2
-  fi
+  done
   install build demo
   build release hecate
   if [[ ! -f data/kjv/dataset.json ]]; then
@@ -84,7 +85,11 @@ train() {
   fi
   local run
   run=runs/$(date +%Y%m%d-%H%M%S)-$(basename "$config" .toml)
-  build/release/hecate train "$config" --run "$run" "$@"
+  if ((ranks == 1)); then
+    build/release/hecate train "$config" --run "$run" "$@"
+  else
+    build/release/hecate launch -n "$ranks" -- train "$config" --run "$run" "$@"
+  fi
   say "sample"
   build/release/hecate generate "$run" --prompt "And it came to pass" --tokens 120 \
     --temperature 0.8 --top-p 0.95 --seed 1
