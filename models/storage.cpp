@@ -14,14 +14,14 @@ LocalStorage::LocalStorage(const ParameterLayout& layout, MemoryLedger& ledger, 
     : layout_(&layout) {
   const int64_t bytes = layout.elements() * static_cast<int64_t>(sizeof(Real));
   values_ = MemoryBlock(ledger, MemoryCategory::parameters, bytes);
-  std::ranges::fill(values(), Real{0});
+  values_.clear();
   if (training) {
     gradients_ = MemoryBlock(ledger, MemoryCategory::gradients, bytes);
     first_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
     second_ = MemoryBlock(ledger, MemoryCategory::optimizer, bytes);
-    std::ranges::fill(gradients(), Real{0});
-    std::ranges::fill(first_moments(), Real{0});
-    std::ranges::fill(second_moments(), Real{0});
+    gradients_.clear();
+    first_.clear();
+    second_.clear();
   }
   for (size_t i = 0; i < layout.specs().size(); ++i) {
     const auto id = static_cast<ParameterId>(i);

@@ -58,12 +58,12 @@ struct Engine::Evaluator {
 Engine::Engine(const EngineOptions& options)
     : options_(checked(options)),
       layout_(options.model),
-      ledger_(options.memory_budget_bytes),
+      ledger_(options.dry ? 0 : options.memory_budget_bytes, options.dry),
       lanes_(options.threads, options.pace_flops_per_s == 0 && options.ranks() == 1),
       batch_(options.global_batch / options.ranks(), options.model.sequence, options.mask_documents,
              options.slice()) {
   make_storage();
-  models::initialize(options.seed, *storage_);
+  if (!options.dry) models::initialize(options.seed, *storage_);
   state_.parameters = storage_->table();
   state_.scalars.seed = options.seed;
   routing_ = models::make_routing_source(options.router.source,
@@ -263,6 +263,17 @@ EvaluationResult Engine::evaluate(const data::Validation& validation, uint64_t w
                            static_cast<double>(validation.bytes());
   state_.statistics = kept;
   return result;
+}
+
+MemoryBytes Engine::predicted_bytes(double load_factor) const {
+  MemoryBytes bytes = ledger_.current();
+  std::vector<int64_t> rows = graph_->graph().expected_rows();
+  for (int64_t& each : rows)
+    each = static_cast<int64_t>(std::ceil(load_factor * static_cast<double>(each)));
+  const int64_t pooled = graph::plan_memory(graph_->graph(), rows).pooled_bytes;
+  int64_t& activations = bytes[static_cast<size_t>(MemoryCategory::activations)];
+  activations += std::max<int64_t>(0, pooled - step_->pool_held_bytes());
+  return bytes;
 }
 
 int64_t Engine::allocations() const {

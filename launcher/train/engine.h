@@ -32,6 +32,8 @@ struct EngineOptions {
   int threads = 1;
   double pace_flops_per_s = 0;
   int64_t memory_budget_bytes = 0;
+  /// Memory is counted but not there: the engine can be asked what it would hold, nothing else.
+  bool dry = false;
   /// All ranks, any lane; empty: one rank.
   collectives::Communicator world;
   collectives::Topology topology;  ///< of `world`
@@ -103,6 +105,9 @@ class Engine {
   const graph::Executor& step_executor() const { return *step_; }
   const graph::Executor& update_executor() const { return *update_; }
   ThreadPool& compute_pool() { return lanes_.compute_pool(); }
+  /// What the rank holds at most in a step whose rows are `load_factor` times what even routing
+  /// gives, by category. Does not count evaluation.
+  MemoryBytes predicted_bytes(double load_factor = 1) const;
   /// Pool growth and ledger charges so far: constant over steps that allocate nothing.
   int64_t allocations() const;
 

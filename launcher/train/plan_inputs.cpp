@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "collectives/cluster_config.h"
+#include "launcher/train/prediction.h"
 #include "launcher/train/setup.h"
 #include "models/storage.h"
 #include "models/transformer.h"
@@ -40,21 +41,6 @@ LayerSeconds layer_seconds_of(const graph::Executor& executor) {
   return seconds;
 }
 
-int degree_of(const RunConfig& config, const PlanInputs& inputs) {
-  const models::ModelConfig& model = config.model;
-  const auto elements =
-      static_cast<double>((model.gated() ? 3 : 2) * model.d_model * model.expert_hidden);
-  sharding::OverlapInputs overlap;
-  overlap.topology = inputs.topology;
-  overlap.forward_seconds = inputs.forward_seconds;
-  overlap.backward_seconds = inputs.backward_seconds;
-  overlap.gather_bytes = elements * (config.fssdp.gather_dtype == "bf16" ? 2 : sizeof(Real));
-  overlap.reduce_bytes = elements * sizeof(Real);
-  overlap.gathers_in_backward = config.strategy == "fssdp-rm";
-  return sharding::overlap_degree(sharding::quantised(overlap), static_cast<int>(model.experts))
-      .t();
-}
-
 PlanInputs measure(const RunConfig& config, const Job& job) {
   PlanInputs inputs;
   inputs.topology = collectives::cluster_topology(job.world(), config.cluster);
@@ -65,6 +51,16 @@ PlanInputs measure(const RunConfig& config, const Job& job) {
   inputs.forward_seconds = job.largest(seconds.forward);
   inputs.backward_seconds = job.largest(seconds.backward);
   return inputs;
+}
+
+// Values that the configuration gives win.
+void decide(const RunConfig& config, PlanInputs& inputs) {
+  inputs.overlap_degree = config.fssdp.overlap_degree >= 0
+                              ? static_cast<int>(config.fssdp.overlap_degree)
+                              : overlap_degree_of(config, inputs);
+  inputs.memory_capacity = config.fssdp.memory_capacity >= 0
+                               ? static_cast<int>(config.fssdp.memory_capacity)
+                               : fitting_capacity(config, inputs);
 }
 
 bool describes(const PlanInputs& inputs, const Job& job) {
@@ -79,6 +75,21 @@ std::string read_text(const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+int overlap_degree_of(const RunConfig& config, const PlanInputs& inputs) {
+  const models::ModelConfig& model = config.model;
+  const auto elements =
+      static_cast<double>((model.gated() ? 3 : 2) * model.d_model * model.expert_hidden);
+  sharding::OverlapInputs overlap;
+  overlap.topology = inputs.topology;
+  overlap.forward_seconds = inputs.forward_seconds;
+  overlap.backward_seconds = inputs.backward_seconds;
+  overlap.gather_bytes = elements * (config.fssdp.gather_dtype == "bf16" ? 2 : sizeof(Real));
+  overlap.reduce_bytes = elements * sizeof(Real);
+  overlap.gathers_in_backward = config.strategy == "fssdp-rm";
+  return sharding::overlap_degree(sharding::quantised(overlap), static_cast<int>(model.experts))
+      .t();
+}
 
 LayerSeconds measure_layer_seconds(const RunConfig& config, int threads, int64_t ranks) {
   const models::ModelConfig model = one_layer(config.model);
@@ -118,15 +129,10 @@ PlanInputs resolve_plan_inputs(const RunConfig& config, const Job& job,
   const bool fresh = kept.empty() || !describes(inputs, job);
   if (fresh) {
     inputs = measure(config, job);
-    // The quantised text is what every rank goes on with, and what a resumed run reads.
-    inputs.overlap_degree = degree_of(config, inputs);
-    inputs.memory_capacity = inputs.overlap_degree;
+    job.agree([&] { decide(config, inputs); });
+    // What every rank goes on with, and what a resumed run reads.
     inputs = plan_inputs_from_text(job.share(to_text(inputs)));
   }
-  if (config.fssdp.overlap_degree >= 0)
-    inputs.overlap_degree = inputs.memory_capacity = static_cast<int>(config.fssdp.overlap_degree);
-  if (config.fssdp.memory_capacity >= 0)
-    inputs.memory_capacity = static_cast<int>(config.fssdp.memory_capacity);
   if (fresh && job.first()) io::write_file(file, to_text(inputs));
   return inputs;
 }

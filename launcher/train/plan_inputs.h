@@ -26,6 +26,9 @@ struct PlanInputs {
 PlanInputs resolve_plan_inputs(const RunConfig& config, const Job& job,
                                const std::filesystem::path& file);
 
+/// t as sharding::overlap_degree gives it for the inputs' links and seconds.
+int overlap_degree_of(const RunConfig& config, const PlanInputs& inputs);
+
 /// JSON, and back. @throws InvalidArgument for text that is none of these.
 std::string to_text(const PlanInputs& inputs);
 PlanInputs plan_inputs_from_text(const std::string& text);

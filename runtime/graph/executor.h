@@ -91,6 +91,7 @@ class Executor {
   std::span<const OpTiming> timings() const { return timings_; }
   /// How often the block pool had to ask for memory.
   int64_t pool_growths() const { return pool_.growths(); }
+  int64_t pool_held_bytes() const { return pool_.held_bytes(); }
   int64_t pool_peak_bytes() const { return pool_.peak_used_bytes(); }
   /// Row counts of the last run.
   std::span<const int64_t> rows() const { return rows_; }

@@ -21,6 +21,17 @@ std::byte* aligned_allocate(size_t bytes) {
   return static_cast<std::byte*>(block);
 }
 
+std::byte* reserve_addresses(size_t bytes) {
+  void* block = mmap(nullptr, std::max(bytes, size_t{1}), PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (block == MAP_FAILED) throw DeviceError(concat("out of addresses: ", bytes, " bytes"));
+  return static_cast<std::byte*>(block);
+}
+
+void release_addresses(std::byte* block, size_t bytes) noexcept {
+  munmap(block, std::max(bytes, size_t{1}));
+}
+
 void aligned_release(std::byte* block) noexcept {
   std::free(block);
 }

@@ -1,6 +1,7 @@
 #include "runtime/memory/ledger.h"
 
 #include <numeric>
+#include <cstring>
 #include <utility>
 
 #include "runtime/base/error.h"
@@ -65,13 +66,19 @@ MemoryBlock::MemoryBlock(MemoryLedger& ledger, MemoryCategory category, int64_t 
     : category_(category) {
   ledger.charge(category, bytes);
   try {
-    data_ = aligned_allocate(static_cast<size_t>(bytes));
+    const auto size = static_cast<size_t>(bytes);
+    data_ = ledger.dry() ? reserve_addresses(size) : aligned_allocate(size);
   } catch (...) {
     ledger.release(category, bytes);
     throw;
   }
   ledger_ = &ledger;
   bytes_ = bytes;
+}
+
+void MemoryBlock::clear() {
+  if (ledger_ != nullptr && !ledger_->dry() && bytes_ > 0)
+    std::memset(data_, 0, static_cast<size_t>(bytes_));
 }
 
 MemoryBlock::~MemoryBlock() {
@@ -93,8 +100,9 @@ MemoryBlock& MemoryBlock::operator=(MemoryBlock&& other) noexcept {
 }
 
 void MemoryBlock::reset() noexcept {
-  if (ledger_ != nullptr) ledger_->release(category_, bytes_);
-  aligned_release(data_);
+  if (ledger_ == nullptr) return;
+  ledger_->release(category_, bytes_);
+  ledger_->dry() ? release_addresses(data_, static_cast<size_t>(bytes_)) : aligned_release(data_);
   ledger_ = nullptr;
   data_ = nullptr;
   bytes_ = 0;

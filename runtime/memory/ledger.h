@@ -26,7 +26,9 @@ int64_t total(const MemoryBytes& bytes);
 class MemoryLedger {
  public:
   /// @param budget_bytes of all categories together; 0 = unlimited.
-  explicit MemoryLedger(int64_t budget_bytes = 0) : budget_(budget_bytes) {}
+  /// @param dry blocks are counted but have no memory: for predictions.
+  explicit MemoryLedger(int64_t budget_bytes = 0, bool dry = false)
+      : budget_(budget_bytes), dry_(dry) {}
   MemoryLedger(const MemoryLedger&) = delete;
   MemoryLedger& operator=(const MemoryLedger&) = delete;
 
@@ -43,15 +45,18 @@ class MemoryLedger {
   /// Number of charges so far: constant over a step that allocates nothing.
   int64_t charges() const { return charges_.load(std::memory_order_relaxed); }
   int64_t budget() const { return budget_; }
+  bool dry() const { return dry_; }
 
  private:
   std::array<std::atomic<int64_t>, kMemoryCategories> current_{};
   std::array<std::atomic<int64_t>, kMemoryCategories> peak_{};
   std::atomic<int64_t> total_{0}, peak_total_{0}, charges_{0};
   int64_t budget_;
+  bool dry_;
 };
 
-/// One aligned block charged to a ledger; move-only owner. Not initialised.
+/// One aligned block charged to a ledger; move-only owner. Not initialised. Of a dry ledger: only
+/// addresses, which must not be touched.
 class MemoryBlock {
  public:
   MemoryBlock() = default;
@@ -62,6 +67,8 @@ class MemoryBlock {
 
   std::byte* data() const { return data_; }
   int64_t bytes() const { return bytes_; }
+  /// Sets every byte to zero; nothing in a dry ledger.
+  void clear();
 
  private:
   void reset() noexcept;

@@ -14,7 +14,7 @@ constexpr int64_t kAlignment = 16;  // elements: vectors of a tensor stay whole 
 
 MemoryBlock zeros(MemoryLedger& ledger, MemoryCategory category, int64_t elements) {
   MemoryBlock block(ledger, category, elements * static_cast<int64_t>(sizeof(Real)));
-  if (elements > 0) std::memset(block.data(), 0, static_cast<size_t>(block.bytes()));
+  block.clear();
   return block;
 }
 

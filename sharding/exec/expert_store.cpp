@@ -37,7 +37,7 @@ ExpertStore::ExpertStore(MemoryLedger& ledger, const ExpertChunks& chunks, Owner
 void ExpertStore::allocate(MemoryLedger& ledger) {
   const auto zeros = [&](MemoryCategory category, int64_t elements) {
     MemoryBlock block(ledger, category, slots_ * elements * static_cast<int64_t>(sizeof(Real)));
-    if (block.bytes() > 0) std::memset(block.data(), 0, static_cast<size_t>(block.bytes()));
+    block.clear();
     return block;
   };
   values_ = zeros(MemoryCategory::parameters, chunks_.elements);
