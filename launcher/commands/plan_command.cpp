@@ -54,8 +54,7 @@ void add_plan_command(Command root) {
   command.option("--ranks", options->ranks, "N", "ranks that the run would have");
   command.option("--load-factor", options->load_factor, "F",
                  "rows of the busiest rank over the mean that memory must hold");
-  command.option("--out", options->out, "FILE",
-                 "where the answer goes; else to standard output");
+  command.option("--out", options->out, "FILE", "where the answer goes; else to standard output");
   command.action([options] { return run(*options); });
 }
 

@@ -84,9 +84,8 @@ void write_step(std::ostream& out, const RunConfig& config, const PlanInputs& in
       << 100 * flops.experts / std::max(1.0, flops.step) << " % (even routing); "
       << flops.step / rate << " s of compute at " << rate * 1e-9 << " GFLOP/s\n";
   if (!links || inputs.topology.ranks() < 2) return;
-  const auto tokens =
-      static_cast<double>(config.train.global_batch * config.model.sequence) /
-      inputs.topology.ranks();
+  const auto tokens = static_cast<double>(config.train.global_batch * config.model.sequence) /
+                      inputs.topology.ranks();
   const auto layers = static_cast<double>(config.model.expert_layers().size());
   const double away = 1.0 - 1.0 / inputs.topology.nodes();
   const double per_node = static_cast<double>(inputs.topology.ranks()) / inputs.topology.nodes();
@@ -123,8 +122,9 @@ std::string plan_run(const RunConfig& config, const RunPlanOptions& options) {
     inputs.memory_capacity = config.fssdp.memory_capacity >= 0
                                  ? static_cast<int>(config.fssdp.memory_capacity)
                                  : fitting_capacity(config, inputs, options.load_factor);
-    out << "t = " << inputs.overlap_degree << " experts gathered ahead per layer, m = "
-        << inputs.memory_capacity << " copies per rank and layer";
+    out << "t = " << inputs.overlap_degree
+        << " experts gathered ahead per layer, m = " << inputs.memory_capacity
+        << " copies per rank and layer";
     if (config.fssdp.overlap_degree < 0 && !links)
       out << " (links unknown: give cluster.between_gb_per_s or cluster.inside_gb_per_s)";
     out << "\n";

@@ -11,8 +11,7 @@ namespace {
 
 Engine imagined_engine(const RunConfig& config, const PlanInputs& inputs, int rank) {
   Job job;
-  if (inputs.topology.ranks() > 1)
-    job = Job(collectives::imagine(rank, inputs.topology.node_of));
+  if (inputs.topology.ranks() > 1) job = Job(collectives::imagine(rank, inputs.topology.node_of));
   EngineOptions options = engine_options(config, job, inputs);
   options.dry = true;
   options.router.source = "even";  // a recorded load is not looked at
@@ -68,15 +67,15 @@ int fitting_capacity(const RunConfig& config, const PlanInputs& inputs, double l
     std::string hint;
     for (const std::string& each : settings_that_fit(config, without, load_factor))
       hint += "; fits: " + each;
-    throw InvalidArgument(concat("device.memory_gib = ", config.device.memory_gib,
-                                 ": a rank's own experts, dense parameters and activations need ",
-                                 none, " bytes, ", none - budget_of(config), " more than the budget",
-                                 hint.empty() ? "; more ranks or a smaller model would fit" : hint));
+    throw InvalidArgument(
+        concat("device.memory_gib = ", config.device.memory_gib,
+               ": a rank's own experts, dense parameters and activations need ", none, " bytes, ",
+               none - budget_of(config), " more than the budget",
+               hint.empty() ? "; more ranks or a smaller model would fit" : hint));
   }
   if (t == 0) return 0;
   const int64_t copy = bytes_with(config, inputs, 1, load_factor) - none;
-  return copy <= 0 ? t
-                   : static_cast<int>(std::min<int64_t>(t, (budget_of(config) - none) / copy));
+  return copy <= 0 ? t : static_cast<int>(std::min<int64_t>(t, (budget_of(config) - none) / copy));
 }
 
 StepFlops predict_flops(const RunConfig& config, const PlanInputs& inputs) {
@@ -96,9 +95,8 @@ StepFlops predict_flops(const RunConfig& config, const PlanInputs& inputs) {
   }
   const auto layers = static_cast<double>(std::max<int64_t>(1, config.model.layers));
   const auto micro_batches = static_cast<double>(
-      config.train.global_batch /
-      (config.train.sequences_at_once(inputs.topology.ranks()) *
-       std::max(1, inputs.topology.ranks())));
+      config.train.global_batch / (config.train.sequences_at_once(inputs.topology.ranks()) *
+                                   std::max(1, inputs.topology.ranks())));
   flops.layer_forward /= layers;
   flops.layer_backward /= layers;
   flops.step *= micro_batches;

@@ -36,11 +36,9 @@ TEST_F(PredictionTest, ImaginedRanksHoldWhatRealOnesHold) {
     for (int rank = 0; rank < 3; ++rank) {
       const MemoryBytes predicted = predict_memory(config(strategy), inputs(3), rank);
       const MemoryBytes& measured = real.peak[static_cast<size_t>(rank)];
-      for (MemoryCategory category :
-           {MemoryCategory::parameters, MemoryCategory::gradients, MemoryCategory::optimizer,
-            MemoryCategory::materialized})
-        EXPECT_EQ(predicted[static_cast<size_t>(category)],
-                  measured[static_cast<size_t>(category)])
+      for (MemoryCategory category : {MemoryCategory::parameters, MemoryCategory::gradients,
+                                      MemoryCategory::optimizer, MemoryCategory::materialized})
+        EXPECT_EQ(predicted[static_cast<size_t>(category)], measured[static_cast<size_t>(category)])
             << strategy << " " << name_of(category) << " of rank " << rank;
       EXPECT_NEAR(static_cast<double>(total(predicted)), static_cast<double>(total(measured)),
                   0.1 * static_cast<double>(total(measured)))
