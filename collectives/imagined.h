@@ -5,9 +5,9 @@
 
 namespace hecate::collectives {
 
-/// A rank of a job that is not there: it knows its place, its splits and its nodes, and throws
-/// InvalidArgument from everything that would communicate. For predictions about clusters that
-/// nobody has started. Splits keep all ranks.
+/// A rank of a job that is not there, for predictions about clusters that nobody has started. Its
+/// peers do what it does: a maximum or minimum is its own value, a split by color 0 keeps all
+/// ranks, one by another color leaves it alone. Everything else throws InvalidArgument.
 /// @param node_of per rank. @throws InvalidArgument unless rank is one of them.
 Communicator imagine(int rank, std::vector<int> node_of);
 

@@ -28,12 +28,13 @@ World::State World::form(Communicator all, const WorldOptions& options, int64_t 
 }
 
 World::Groups World::form_groups(const Communicator& all, const Mesh& mesh, LaneKind lane) {
-  // A group is named by its lowest rank; all ranks make the same splits in the same order.
+  // A group is named by its lowest rank, plus one: 0 means everybody. All ranks make the same
+  // splits in the same order.
   const int me = all.rank();
   const auto split = [&](const std::vector<int>& ranks) {
     int place = 0;
     while (ranks[static_cast<size_t>(place)] != me) ++place;
-    return all.split(*std::min_element(ranks.begin(), ranks.end()), place, lane);
+    return all.split(1 + *std::min_element(ranks.begin(), ranks.end()), place, lane);
   };
   const bool one_data_group = mesh.shape().dp == mesh.ranks();
   Communicator world = all.on_lane(lane);
