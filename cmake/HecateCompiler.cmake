@@ -15,9 +15,10 @@ endif()
 # Carries warnings and definitions; linked by every hecate target.
 add_library(hecate_flags INTERFACE)
 target_include_directories(hecate_flags INTERFACE "${PROJECT_SOURCE_DIR}")
-target_compile_options(hecate_flags INTERFACE
-  -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wconversion
-  -Wno-sign-conversion -fno-math-errno)
+set(HECATE_WARNINGS -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+    -Wconversion -Wno-sign-conversion -fno-math-errno)
+target_compile_options(hecate_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${HECATE_WARNINGS}>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings -Xcompiler=-Wall,-Wextra,-Werror>")
 if(HECATE_REAL_DOUBLE)
   target_compile_definitions(hecate_flags INTERFACE HECATE_REAL_DOUBLE=1)
 endif()

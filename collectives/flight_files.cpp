@@ -51,19 +51,19 @@ bool wait_for(std::chrono::milliseconds patience, const Ready& ready) {
   return true;
 }
 
-bool all_are_there(const std::string& directory, const std::vector<RankRecord>& records) {
-  std::error_code error;
-  std::set<int> ranks;
+// Every rank that a record names has left one.
+bool all_are_there(const std::vector<RankRecord>& records) {
+  std::set<int> missing;
   for (const RankRecord& record : records)
     for (const FlightEntry& entry : record.entries)
-      if (entry.ranks) ranks.insert(entry.ranks->begin(), entry.ranks->end());
-  return std::all_of(ranks.begin(), ranks.end(),
-                     [&](int rank) { return fs::exists(flight_file(directory, rank), error); });
+      if (entry.ranks) missing.insert(entry.ranks->begin(), entry.ranks->end());
+  for (const RankRecord& record : records) missing.erase(record.rank);
+  return missing.empty();
 }
 
 std::string compare_all(const std::string& directory, int rank,
                         std::chrono::milliseconds patience) {
-  wait_for(patience, [&] { return all_are_there(directory, read_records(directory)); });
+  wait_for(patience, [&] { return all_are_there(read_records(directory)); });
   const std::vector<RankRecord> records = read_records(directory);
   const std::string report = flight_report_file(directory);
   if (records.front().rank != rank) {

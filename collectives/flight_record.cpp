@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -115,11 +118,22 @@ std::vector<int> read_ranks(const std::string& text) {
 }
 
 std::string flight_file(const std::string& directory, int rank) {
-  return concat(directory, "/flight-", rank, ".txt");
+  return directory.empty() ? "" : concat(directory, "/flight-", rank, ".txt");
 }
 
 std::string flight_report_file(const std::string& directory) {
   return directory + "/flight-report.txt";
+}
+
+void leave_record(const std::string& path, int rank, std::span<const FlightEntry> entries) {
+  if (!path.empty()) {
+    const std::string unfinished = path + ".tmp";
+    std::ofstream file(unfinished);
+    write(file, rank, entries);
+    file.close();
+    if (file && std::rename(unfinished.c_str(), path.c_str()) == 0) return;
+  }
+  write(std::cerr, rank, entries);
 }
 
 }  // namespace hecate::collectives

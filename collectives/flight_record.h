@@ -62,8 +62,12 @@ void write(std::ostream& out, int rank, std::span<const FlightEntry> entries);
 std::string write_ranks(std::vector<int> ranks);
 std::vector<int> read_ranks(const std::string& text);
 
-/// Where a rank leaves its record, and where the comparison of all goes.
+/// Where a rank leaves its record (empty for an empty directory), and where the comparison of all
+/// goes. A rank may leave further ones in files named "flight-<anything>.txt".
 std::string flight_file(const std::string& directory, int rank);
 std::string flight_report_file(const std::string& directory);
+/// Writes a record to `path`, whole or not at all; to the standard error stream when the path is
+/// empty or cannot be written.
+void leave_record(const std::string& path, int rank, std::span<const FlightEntry> entries);
 
 }  // namespace hecate::collectives

@@ -1,10 +1,7 @@
 #include "collectives/engine/engine.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
 #include <utility>
 
 #include "collectives/engine/reduce.h"
@@ -483,17 +480,8 @@ std::vector<int> Engine::late_ranks(const Operation& op) const {
 }
 
 void Engine::dump_flight_record() const {
-  const auto entries = flight_.snapshot();
-  if (!options_.flight_directory.empty()) {
-    const std::string path = flight_file(options_.flight_directory, transport_->rank());
-    const std::string unfinished = path + ".tmp";
-    std::ofstream file(unfinished);
-    write(file, transport_->rank(), entries);
-    file.close();
-    // Whole or not at all: others read it.
-    if (file && std::rename(unfinished.c_str(), path.c_str()) == 0) return;
-  }
-  write(std::cerr, transport_->rank(), entries);
+  const int rank = transport_->rank();
+  leave_record(flight_file(options_.flight_directory, rank), rank, flight_.snapshot());
 }
 
 }  // namespace hecate::collectives

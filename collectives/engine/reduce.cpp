@@ -5,6 +5,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "collectives/engine/combine.h"
 #include "runtime/base/error.h"
 
 namespace hecate::collectives {
@@ -23,22 +24,6 @@ void load(Wide* __restrict accumulator, const Source& source, int64_t begin, int
   }
   std::memcpy(accumulator, reinterpret_cast<const Wide*>(source.data) + begin,
               static_cast<size_t>(n) * sizeof(Wide));
-}
-
-template <ReduceOp op, class Wide>
-Wide combine(Wide a, Wide b) {
-  if constexpr (op == ReduceOp::sum) {
-    if constexpr (std::is_integral_v<Wide>) {
-      using Bits = std::make_unsigned_t<Wide>;  // wraps instead of being undefined
-      return static_cast<Wide>(static_cast<Bits>(a) + static_cast<Bits>(b));
-    } else {
-      return a + b;
-    }
-  } else if constexpr (op == ReduceOp::max) {
-    return a < b ? b : a;
-  } else {
-    return b < a ? b : a;
-  }
 }
 
 template <ReduceOp op, class Wide, class Narrow>
