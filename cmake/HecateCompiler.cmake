@@ -33,6 +33,10 @@ elseif(HECATE_SANITIZE STREQUAL "thread")
 elseif(HECATE_SANITIZE)
   message(FATAL_ERROR "HECATE_SANITIZE is '${HECATE_SANITIZE}': expected empty, address or thread")
 endif()
+if(HECATE_SANITIZE)
+  add_library(hecate_sanitizer_options OBJECT "${PROJECT_SOURCE_DIR}/cmake/sanitizers/options.cpp")
+  target_link_libraries(hecate_flags INTERFACE $<TARGET_OBJECTS:hecate_sanitizer_options>)
+endif()
 
 # Instruction sets that the CPU kernels are compiled for; the running machine picks one at start.
 set(HECATE_ISA_baseline_FLAGS -march=x86-64-v2)

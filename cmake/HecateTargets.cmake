@@ -17,6 +17,12 @@ function(hecate_simd_sources target)
   endforeach()
 endfunction()
 
+# Sanitizers make everything slower.
+set(HECATE_TEST_TIMEOUT_SCALE 1)
+if(HECATE_SANITIZE)
+  set(HECATE_TEST_TIMEOUT_SCALE 5)
+endif()
+
 # hecate_test(NAME SOURCES ... DEPS ... [LABELS ...]): a GoogleTest executable, one ctest per case.
 function(hecate_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
@@ -27,6 +33,7 @@ function(hecate_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
+  math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * ${HECATE_TEST_TIMEOUT_SCALE}")
   gtest_discover_tests(${name} TEST_PREFIX "${name}/" DISCOVERY_TIMEOUT 60
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()
