@@ -1,5 +1,6 @@
 #include "models/transformer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -64,7 +65,7 @@ struct TransformerGraph::Layer {
 TransformerGraph::TransformerGraph(const ModelConfig& model, const RouterConfig& router,
                                    const ParameterLayout& layout, ModelState& state,
                                    BatchShape batch, GraphMode mode, bool documents,
-                                   const Parallel& parallel)
+                                   const Parallel& parallel, KvCache* cache)
     : builder_(graph_, model, router, layout, state, batch, parallel),
       expert_ops_(builder_, mode == GraphMode::train),
       dense_ops_(builder_, mode == GraphMode::train) {
@@ -75,12 +76,45 @@ TransformerGraph::TransformerGraph(const ModelConfig& model, const RouterConfig&
     if (model.is_moe(i))
       state.statistics.layers[static_cast<size_t>(i)].counts.resize(
           static_cast<size_t>(model.experts));
+  set_cache(cache, mode, documents);
   make_constants();
   add_inputs(documents, mode);
   build(mode);
 }
 
 TransformerGraph::~TransformerGraph() = default;
+
+void TransformerGraph::set_cache(KvCache* cache, GraphMode mode, bool documents) {
+  const BatchShape& batch = builder_.batch();
+  const bool decode = mode == GraphMode::decode;
+  HECATE_CHECK(cache == nullptr || decode || mode == GraphMode::logits,
+               "transformer: a cache is for decoding and what comes before it");
+  HECATE_CHECK(cache == nullptr || cache->sequences() == batch.sequences,
+               "transformer: ", batch.sequences, " sequences, the cache has ",
+               cache == nullptr ? 0 : cache->sequences());
+  HECATE_CHECK(!decode || (cache != nullptr && batch.sequence == 1 && !documents),
+               "transformer: decoding needs a cache and sequences of one token, without documents");
+  HECATE_CHECK(cache == nullptr || builder_.model().objective == "causal",
+               "transformer: only causal models decode");
+  attention_inputs_.cache = cache;
+  attention_inputs_.decode = decode;
+}
+
+void TransformerGraph::set_positions(std::span<const int32_t> positions) {
+  const int64_t limit = attention_inputs_.rope_rows;
+  HECATE_CHECK(attention_inputs_.decode && positions.size() == positions_.size(),
+               "transformer: ", positions.size(), " positions to decode at, expected ",
+               attention_inputs_.decode ? positions_.size() : 0);
+  const size_t heads = head_positions_.size() / positions_.size();
+  for (size_t b = 0; b < positions.size(); ++b) {
+    HECATE_CHECK(positions[b] >= 0 && positions[b] < limit, "transformer: position ", positions[b],
+                 " of ", limit);
+    positions_[b] = positions[b];
+    lengths_[b] = positions[b] + 1;
+    std::fill_n(head_positions_.begin() + static_cast<std::ptrdiff_t>(b * heads), heads,
+                positions[b]);
+  }
+}
 
 void TransformerGraph::make_constants() {
   const ModelConfig& model = builder_.model();
@@ -92,8 +126,11 @@ void TransformerGraph::make_constants() {
                              positions_.back());
   }
   const int64_t size = rotary_size(model);
-  rope_.resize(static_cast<size_t>(sequence * size));
-  for (int64_t p = 0; p < sequence; ++p)
+  const int64_t rows = attention_inputs_.decode ? model.sequence : sequence;
+  attention_inputs_.rope_rows = rows;
+  if (attention_inputs_.decode) lengths_.assign(positions_.size(), 1);
+  rope_.resize(static_cast<size_t>(rows * size));
+  for (int64_t p = 0; p < rows; ++p)
     for (int64_t i = 0; i < size / 2; ++i) {
       const double angle =
           static_cast<double>(p) *
@@ -109,7 +146,8 @@ void TransformerGraph::add_inputs(bool documents, GraphMode mode) {
     return graph_.add_external(name, DType::i32, elements, MemoryCategory::buffers);
   };
   inputs_.tokens = integers("tokens", tokens);
-  if (mode != GraphMode::logits) inputs_.targets = integers("targets", tokens);
+  const bool logits = mode == GraphMode::logits || mode == GraphMode::decode;
+  if (!logits) inputs_.targets = integers("targets", tokens);
   if (documents) inputs_.document_begin = integers("document_begin", tokens);
   attention_inputs_.positions = integers("positions", tokens);
   attention_inputs_.head_positions =
@@ -117,7 +155,8 @@ void TransformerGraph::add_inputs(bool documents, GraphMode mode) {
   attention_inputs_.document_begin = inputs_.document_begin;
   attention_inputs_.rope_table = graph_.add_external(
       "rope", dtype_of<Real>(), static_cast<int64_t>(rope_.size()), MemoryCategory::buffers);
-  if (mode == GraphMode::logits)
+  if (attention_inputs_.decode) attention_inputs_.lengths = integers("lengths", tokens);
+  if (logits)
     inputs_.logits = graph_.add_external(
         "logits", dtype_of<Real>(), tokens * builder_.model().vocabulary, MemoryCategory::buffers);
 }
@@ -126,6 +165,8 @@ void TransformerGraph::bind_constants(graph::Executor& executor) const {
   builder_.bind_parameters(executor);
   executor.bind(attention_inputs_.positions, const_cast<int32_t*>(positions_.data()));
   executor.bind(attention_inputs_.head_positions, const_cast<int32_t*>(head_positions_.data()));
+  if (attention_inputs_.decode)
+    executor.bind(attention_inputs_.lengths, const_cast<int32_t*>(lengths_.data()));
   executor.bind(attention_inputs_.rope_table, const_cast<Real*>(rope_.data()));
 }
 
@@ -147,7 +188,7 @@ void TransformerGraph::build(GraphMode mode) {
   builder_.enter(-1, false);
   const Norm final_norm(builder_, "final_norm");
   const Norm::Saved saved = final_norm.forward(builder_, x, builder_.tokens());
-  if (mode == GraphMode::logits) return add_logits(saved.y);
+  if (inputs_.logits.valid()) return add_logits(saved.y);
   const BufferId dhidden =
       train ? builder_.matrix("head.dx", builder_.tokens(), builder_.model().d_model) : BufferId{};
   add_loss(saved.y, dhidden, mode);

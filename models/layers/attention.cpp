@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "models/layers/cached_attention.h"
 #include "models/layers/norm.h"
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/norm.h"
@@ -143,7 +144,7 @@ void Attention::rotate(Builder& b, const AttentionInputs& inputs, BufferId q, Bu
        pass_cost(tokens_ * (heads_ + groups_) * n_, 2),
        [self = *this, inputs, q, k, packed, inverse](OpContext& c) {
          const auto positions = c.view<const int32_t>(inputs.positions, {self.tokens_});
-         const auto table = c.view<const Real>(inputs.rope_table, {self.sequence_, self.n_});
+         const auto table = c.view<const Real>(inputs.rope_table, {inputs.rope_rows, self.n_});
          const auto queries =
              packed ? self.part(c, q, 0) : c.view<Real>(q, {self.tokens_, self.heads_, self.n_});
          const auto keys =
@@ -160,9 +161,21 @@ BufferId Attention::forward(Builder& b, const AttentionInputs& inputs, BufferId 
   if (norm_) normalize(b, saved);
   if (rotary_) rotate(b, inputs, norm_ ? saved.q : saved.qkv, norm_ ? saved.k : saved.qkv, false);
   saved.out = b.matrix("attention.out", tokens_, heads_ * n_);
-  saved.lse = b.matrix("attention.lse", tokens_, heads_);
   std::vector<BufferId> reads = {saved.qkv};
   if (norm_) reads.insert(reads.end(), {saved.q, saved.k});
+  if (inputs.cache != nullptr) {
+    const CachedHeads heads{
+        .reads = reads,
+        .queries = [self = *this, saved](OpContext& c) { return self.query(c, saved); },
+        .keys = [self = *this, saved](OpContext& c) { return self.key(c, saved); },
+        .values = [self = *this, saved](OpContext& c) { return self.part(c, saved.qkv, 2); }};
+    if (inputs.decode) {
+      decode_attention(b, inputs, heads, shape().scale, {tokens_, heads_, n_}, saved.out);
+      return linear(b, "attention.output", saved.out, tokens_, output_);
+    }
+    fill_cache(b, inputs, heads);
+  }
+  saved.lse = b.matrix("attention.lse", tokens_, heads_);
   if (inputs.document_begin.valid()) reads.push_back(inputs.document_begin);
   b.op(OpKind::attention, "attention.core", reads, {saved.out, saved.lse},
        attention_cost(tokens_, sequence_, heads_, n_, n_, causal_, 2),

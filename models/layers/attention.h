@@ -4,12 +4,18 @@
 
 namespace hecate::models {
 
+class KvCache;
+
 /// Inputs that all attention layers of a graph share.
 struct AttentionInputs {
   BufferId positions;       ///< [T] i32, position in the sequence
   BufferId head_positions;  ///< [T*H] i32, each repeated H times (latent attention only)
   BufferId document_begin;  ///< [T] i32, or invalid when documents are not masked
-  BufferId rope_table;      ///< [sequence, rotary size], external; invalid without rotary positions
+  BufferId rope_table;  ///< [rope_rows, rotary size], external; invalid without rotary positions
+  int64_t rope_rows = 0;
+  KvCache* cache = nullptr;  ///< filled with the run's keys and values; null: none
+  bool decode = false;       ///< one token per sequence, which attends to what is cached
+  BufferId lengths;          ///< [T] i32, position + 1; only to decode
 };
 
 /// Multi-head and grouped-query self-attention with an optional RMS norm on queries and keys.

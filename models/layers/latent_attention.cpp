@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "models/layers/cached_attention.h"
 #include "runtime/kernels/latent.h"
 #include "runtime/kernels/norm.h"
 #include "runtime/kernels/rope.h"
@@ -64,7 +65,7 @@ void LatentAttention::rotate(Builder& b, const AttentionInputs& inputs, BufferId
        move_cost(tokens_ * (heads_ + 1) * rope_, 2),
        [self = *this, inputs, q, down, inverse](OpContext& c) {
          const int64_t rows = self.tokens_ * self.heads_, size = self.nope_ + self.rope_;
-         const auto table = c.view<const Real>(inputs.rope_table, {self.sequence_, self.rope_});
+         const auto table = c.view<const Real>(inputs.rope_table, {inputs.rope_rows, self.rope_});
          const auto queries = c.view<Real>(q, {rows, size});
          kernels::rope(c.stream(),
                        View<Real>(queries.data() + self.nope_, {rows, 1, self.rope_}, size),
@@ -115,8 +116,23 @@ BufferId LatentAttention::forward(Builder& b, const AttentionInputs& inputs, Buf
              c.view<Real>(saved.values, {self.tokens_, self.heads_, self.value_}));
        });
   saved.out = b.matrix("attention.out", tokens_, heads_ * value_);
-  saved.lse = b.matrix("attention.lse", tokens_, heads_);
   std::vector<BufferId> reads = {saved.q, saved.keys, saved.values};
+  if (inputs.cache != nullptr) {
+    const Shape key = {tokens_, heads_, nope_ + rope_}, value = {tokens_, heads_, value_};
+    const auto view = [](BufferId buffer, Shape view_shape) {
+      return [=](OpContext& c) { return c.view<const Real>(buffer, view_shape); };
+    };
+    const CachedHeads heads{.reads = reads,
+                            .queries = view(saved.q, key),
+                            .keys = view(saved.keys, key),
+                            .values = view(saved.values, value)};
+    if (inputs.decode) {
+      decode_attention(b, inputs, heads, shape().scale, value, saved.out);
+      return linear(b, "attention.output", saved.out, tokens_, output_);
+    }
+    fill_cache(b, inputs, heads);
+  }
+  saved.lse = b.matrix("attention.lse", tokens_, heads_);
   if (inputs.document_begin.valid()) reads.push_back(inputs.document_begin);
   b.op(OpKind::attention, "attention.core", reads, {saved.out, saved.lse},
        core_cost(tokens_, sequence_, causal_, heads_ * (nope_ + rope_ + value_), 2),

@@ -68,6 +68,34 @@ TEST_F(GeneratorTest, PaddingDoesNotChangeLogits) {
   EXPECT_EQ(first, std::vector<Real>(again.begin(), again.end()));
 }
 
+// The context grows token by token, jumps, repeats, and slides out of the sequence of 16.
+TEST_F(GeneratorTest, KeptKeysGiveTheLogitsOfTheWholeContext) {
+  const LoadedModel model = open_model(run_.root() / "run");
+  Generator kept(model), fresh(model);
+  std::vector<int32_t> tokens = {97, 98, 99};
+  const auto check = [&] {
+    const auto found = kept.next_logits(tokens);
+    fresh.forget();
+    const auto wanted = fresh.next_logits(tokens);
+    ASSERT_EQ(found.size(), wanted.size());
+    for (size_t v = 0; v < found.size(); ++v)
+      ASSERT_NEAR(static_cast<double>(found[v]), static_cast<double>(wanted[v]), 1e-5)
+          << tokens.size() << " tokens, logit " << v;
+  };
+  check();
+  for (int32_t i = 0; i < 20; ++i) {
+    tokens.push_back(97 + i % 7);
+    check();
+    if (i == 5) check();
+  }
+  tokens.resize(6);
+  check();
+  tokens.insert(tokens.end(), {100, 101, 102});
+  check();
+  tokens[1] = 101;
+  check();
+}
+
 TEST_F(GeneratorTest, LearnedTextComesOut) {
   const LoadedModel model = open_model(run_.root() / "run");
   const auto tokenizer = open_tokenizer(model);
