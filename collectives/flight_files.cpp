@@ -63,7 +63,13 @@ bool all_are_there(const std::vector<RankRecord>& records) {
 
 std::string compare_all(const std::string& directory, int rank,
                         std::chrono::milliseconds patience) {
-  wait_for(patience, [&] { return all_are_there(read_records(directory)); });
+  wait_for(patience, [&] {
+    try {
+      return all_are_there(read_records(directory));
+    } catch (const IoError&) {
+      return false;  // none yet
+    }
+  });
   const std::vector<RankRecord> records = read_records(directory);
   const std::string report = flight_report_file(directory);
   if (records.front().rank != rank) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -127,6 +128,8 @@ std::string flight_report_file(const std::string& directory) {
 
 void leave_record(const std::string& path, int rank, std::span<const FlightEntry> entries) {
   if (!path.empty()) {
+    std::error_code ignored;  // opening the file tells
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
     const std::string unfinished = path + ".tmp";
     std::ofstream file(unfinished);
     write(file, rank, entries);

@@ -66,8 +66,8 @@ std::vector<int> read_ranks(const std::string& text);
 /// goes. A rank may leave further ones in files named "flight-<anything>.txt".
 std::string flight_file(const std::string& directory, int rank);
 std::string flight_report_file(const std::string& directory);
-/// Writes a record to `path`, whole or not at all; to the standard error stream when the path is
-/// empty or cannot be written.
+/// Writes a record to `path`, whole or not at all, and makes its directory; to the standard error
+/// stream when the path is empty or cannot be written.
 void leave_record(const std::string& path, int rank, std::span<const FlightEntry> entries);
 
 }  // namespace hecate::collectives

@@ -178,6 +178,28 @@ TEST(FlightReport, NamesAStalledRankAndItsOperation) {
   EXPECT_EQ(compare(records).odd, (std::vector<int>{2}));
 }
 
+TEST(FlightReport, MakesItsDirectoryAndWaitsForRecords) {
+  const ScratchDirectory scratch;
+  CommunicatorOptions options;
+  options.timeout = milliseconds(200);
+  options.flight_directory = scratch / "run/flight";
+  run_ranks(3, options, [&](const Communicator& world) {
+    if (world.rank() == 1) return;
+    // Rank 0 looks before anybody has left a record.
+    std::string report;
+    if (world.rank() == 0) {
+      std::thread early(
+          [&] { report = report_failure(options.flight_directory, 0, milliseconds(1500)); });
+      EXPECT_THROW(world.barrier().wait(), CommError);
+      early.join();
+      EXPECT_THAT(report, HasSubstr("odd one out: rank 1"));
+    } else {
+      EXPECT_THROW(world.barrier().wait(), CommError);
+    }
+  });
+  EXPECT_TRUE(std::filesystem::exists(flight_file(options.flight_directory, 2)));
+}
+
 TEST(FlightReport, SaysWhyThereIsNone) {
   const ScratchDirectory scratch;
   EXPECT_EQ(report_failure("", 0), "");
