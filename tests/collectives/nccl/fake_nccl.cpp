@@ -54,7 +54,7 @@ struct Meeting {
   std::vector<Call> calls;
   std::vector<bool> here;
   size_t arrived = 0;
-  bool over = false;
+  bool over = false, left = false;  // left: by a rank that gave up
 };
 
 // What one group sends one peer.
@@ -190,15 +190,15 @@ struct GroupTask {
     if (++meeting.arrived == clique->size) {
       for (const Call& other : meeting.calls)
         if (!agree(other, call)) return violate();
-      carry_out(meeting);
+      if (!meeting.left) carry_out(meeting);
       clique->changed.notify_all();
     }
-    wait(lock, [&] { return meeting.over; });
+    if (!wait(lock, [&] { return meeting.over; })) meeting.left = true;
   }
 
   void exchange() {
     std::unique_lock lock(clique->mutex);
-    std::map<int, std::shared_ptr<Bundle>> leaving;
+    Leaving leaving;
     std::map<int, std::vector<Call>> expected;
     for (const Call& call : transfers) {
       if (call.kind == Kind::receive) {
@@ -211,14 +211,29 @@ struct GroupTask {
     }
     for (const auto& [peer, bundle] : leaving) clique->channels[{rank, peer}].push_back(bundle);
     clique->changed.notify_all();
+    if (!receive(lock, expected) || !wait(lock, [&] { return all_taken(leaving); }))
+      withdraw(leaving);
+  }
+
+  bool receive(std::unique_lock<std::mutex>& lock,
+               const std::map<int, std::vector<Call>>& expected) {
     for (const auto& [peer, receives] : expected) {
       auto& channel = clique->channels[{peer, rank}];
-      if (!wait(lock, [&] { return !channel.empty(); })) return;
+      if (!wait(lock, [&] { return !channel.empty(); })) return false;
       take(*channel.front(), receives);
       channel.pop_front();
     }
-    for (const auto& [peer, bundle] : leaving)
-      if (!wait(lock, [&, b = bundle] { return b->taken; })) return;
+    return true;
+  }
+
+  using Leaving = std::map<int, std::shared_ptr<Bundle>>;
+  static bool all_taken(const Leaving& leaving) {
+    return std::all_of(leaving.begin(), leaving.end(),
+                       [](const auto& each) { return each.second->taken; });
+  }
+  // The memory of a rank that has given up is soon gone.
+  void withdraw(const Leaving& leaving) {
+    for (const auto& [peer, bundle] : leaving) std::erase(clique->channels[{rank, peer}], bundle);
   }
 
   void take(Bundle& bundle, const std::vector<Call>& receives) {
