@@ -2,7 +2,9 @@
 #include <dlfcn.h>
 
 // Open MPI unloads its plug-ins at the end; reports about their memory could not name them then.
-extern "C" int dlclose(void*) noexcept { return 0; }
+extern "C" int dlclose(void*) noexcept {
+  return 0;
+}
 
 // What Open MPI and the libraries below it never free (libc keeps no frame pointers, so that the
 // strings that they format are known by vasprintf alone), and races inside of them: they are not
@@ -27,6 +29,10 @@ extern "C" const char* __tsan_default_suppressions() {
          "mutex:libopen-pal\n";
 }
 
-extern "C" const char* __lsan_default_options() { return "print_suppressions=0"; }
+extern "C" const char* __lsan_default_options() {
+  return "print_suppressions=0";
+}
 
-extern "C" const char* __ubsan_default_options() { return "print_stacktrace=1"; }
+extern "C" const char* __ubsan_default_options() {
+  return "print_stacktrace=1";
+}

@@ -1,7 +1,7 @@
 #include "runtime/memory/ledger.h"
 
-#include <numeric>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "runtime/base/error.h"
