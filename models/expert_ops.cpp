@@ -1,6 +1,7 @@
 #include "models/expert_ops.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "sharding/exec/dense_shards.h"
 
@@ -106,8 +107,10 @@ void ExpertOps::gather(Builder& b, int64_t index, bool backward) const {
   b.enter(layer, backward);
   const Use target = use(layer);
   const auto& chunks = runtime_->store().chunks();
+  std::vector<BufferId> reads = {b.expert_weights()};
+  if (index == 0 && !backward) reads.push_back(b.weights());
   b.lane_op(
-      LaneKind::sparse, OpKind::expert_gather, "ffn.experts.gather", {b.expert_weights()},
+      LaneKind::sparse, OpKind::expert_gather, "ffn.experts.gather", std::move(reads),
       {target.parameters},
       {.flops = 0,
        .bytes = static_cast<double>(runtime_->options().slots * chunks.elements *

@@ -15,7 +15,8 @@ namespace hecate::models {
 /// Order on the lane (the same on all ranks, since all build the same graph): forward, layer l + 1
 /// + depth is gathered after the experts of layer l; backward, layer l - 1 - depth after those of
 /// layer l, and then layer l is reduced. With release, the last rings' layers are still in place
-/// when backward starts and are not gathered twice.
+/// when backward starts and are not gathered twice. The first gather of a step waits for the dense
+/// parameters of its layer: they are needed before it, and on one link each would slow the other.
 ///
 /// Where several domains share the owners' state, a layer's owned experts are put together on the
 /// dense lane before they are gathered, in a step's first micro-batch, and their gradients go back
