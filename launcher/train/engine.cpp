@@ -145,6 +145,7 @@ void Engine::run_micro_batches(int64_t step) {
     step_->run(first == 0, first + options_.micro_batch == local_batch);
     if (sharded_) sharded_->end_micro_batch();
     result_->flops += add_timings(*step_, *result_);
+    add_waits(*step_, *result_);
     record(step, first / options_.micro_batch, *step_);
   }
 }
@@ -194,7 +195,11 @@ void Engine::sum_statistics(StepResult& result) {
     sums[1] += layer.balance_loss + layer.z_loss;
     sums.push_back(static_cast<double>(layer.dropped));
   }
+  const size_t waits = sums.size();
+  sums.insert(sums.end(), result.waited_by_kind.begin(), result.waited_by_kind.end());
   sum_over_ranks(sums);
+  for (size_t kind = 0; kind < graph::kOpKinds; ++kind)
+    result.waited_by_kind[kind] = sums[waits + kind] / static_cast<double>(options_.ranks());
   result.loss = sums[0] * state_.scalars.loss_scale;
   result.auxiliary_loss = sums[1];
   for (size_t i = 0; i < state_.statistics.layers.size(); ++i)
@@ -232,6 +237,27 @@ double Engine::add_timings(const graph::Executor& executor, StepResult& result) 
                static_cast<double>(executor.rows()[static_cast<size_t>(cost.rows.index)]);
   }
   return flops;
+}
+
+void Engine::add_waits(const graph::Executor& executor, StepResult& result) const {
+  const auto& ops = executor.graph().ops();
+  const auto& timings = executor.timings();
+  int64_t free_since = 0;
+  for (size_t i = 0; i < ops.size(); ++i) {
+    if (ops[i].lane != LaneKind::compute || timings[i].begin == 0) continue;
+    const graph::Op* last = nullptr;
+    int64_t ready = free_since;
+    for (int32_t other : ops[i].depends_on) {
+      const auto index = static_cast<size_t>(other);
+      if (ops[index].lane == LaneKind::compute || timings[index].end <= ready) continue;
+      ready = timings[index].end;
+      last = &ops[index];
+    }
+    if (last != nullptr && free_since > 0)
+      result.waited_by_kind[static_cast<size_t>(last->kind)] +=
+          1e-9 * static_cast<double>(ready - free_since);
+    free_since = timings[i].end;
+  }
 }
 
 EvaluationResult Engine::evaluate(const data::Validation& validation, uint64_t windows) {

@@ -54,6 +54,9 @@ struct StepResult {
   double data_seconds = 0;
   double flops = 0;
   std::array<double, graph::kOpKinds> seconds_by_kind{};
+  /// What the compute lane stood still for, by the kind of the operation that came last; mean of
+  /// the ranks.
+  std::array<double, graph::kOpKinds> waited_by_kind{};
   bool updated = false;  ///< parameters moved
   /// Name of the first parameter whose gradient is not finite, or "loss"; empty otherwise.
   std::string not_finite;
@@ -122,6 +125,7 @@ class Engine {
   void sum_over_ranks(std::span<double> values) const;
   void set_scalars(int64_t step, int64_t first_sequence, bool training);
   double add_timings(const graph::Executor& executor, StepResult& result) const;
+  void add_waits(const graph::Executor& executor, StepResult& result) const;
   void record(int64_t step, int64_t micro_batch, const graph::Executor& executor) const;
   std::optional<data::MaskingConfig> masking() const;
 

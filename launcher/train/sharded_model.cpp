@@ -135,11 +135,8 @@ sharding::StepLoads ShardedModel::domain_loads() const {
 
 ShardedReport ShardedModel::take_report() {
   report_.traffic = training_->materializer().take_traffic();
-  for (int64_t l = 0; l < experts_->chunks().layers; ++l) {
-    const auto part = training_->dispatcher(l).take_statistics();
-    report_.exchange.rows_sent += part.rows_sent;
-    report_.exchange.rows_computed += part.rows_computed;
-  }
+  for (int64_t l = 0; l < experts_->chunks().layers; ++l)
+    report_.exchange += training_->dispatcher(l).take_statistics();
   return std::exchange(report_, {});
 }
 

@@ -42,6 +42,25 @@ Json breakdown_of(const StepResult& result) {
   return breakdown;
 }
 
+// Of the first rank, but for what is the same on all.
+Json sharded_of(const StepResult& result) {
+  const ShardedReport& report = result.sharded;
+  Json waited = Json::object();
+  for (size_t kind = 0; kind < graph::kOpKinds; ++kind)
+    if (result.waited_by_kind[kind] > 0)
+      waited[std::string(graph::name_of(static_cast<graph::OpKind>(kind)))] =
+          rounded(result.waited_by_kind[kind], 4);
+  return {{"planning_seconds", rounded(report.planning_seconds, 4)},
+          {"gathered_bytes", report.traffic.gathered},
+          {"reduced_bytes", report.traffic.reduced},
+          {"rows_sent", report.exchange.rows_sent},
+          {"rows_computed", report.exchange.rows_computed},
+          {"busiest_link_rows", report.exchange.busiest_link_rows},
+          {"busiest_rank_rows", report.exchange.busiest_rank_rows},
+          {"reshard_moves", report.reshard.moves},
+          {"waited_seconds", std::move(waited)}};
+}
+
 }  // namespace
 
 std::string step_line(const StepRecord& record) {
@@ -58,6 +77,7 @@ std::string step_line(const StepRecord& record) {
   if (record.peak_flops_per_s > 0)
     line["flops_utilization"] = rounded(result.flops / result.seconds / record.peak_flops_per_s, 4);
   line["breakdown"] = breakdown_of(result);
+  if (record.result->sharded.exchange.rows_computed > 0) line["sharded"] = sharded_of(result);
   Json load = Json::object();
   for (size_t layer = 0; layer < record.statistics->layers.size(); ++layer)
     if (!record.statistics->layers[layer].counts.empty())

@@ -7,6 +7,14 @@
 
 namespace hecate::sharding::exec {
 
+ExchangeStatistics& ExchangeStatistics::operator+=(const ExchangeStatistics& other) {
+  rows_sent += other.rows_sent;
+  rows_computed += other.rows_computed;
+  busiest_link_rows += other.busiest_link_rows;
+  busiest_rank_rows += other.busiest_rank_rows;
+  return *this;
+}
+
 TokenDispatcher::TokenDispatcher(const DomainLanes& lanes, int64_t experts, int64_t counts_size,
                                  const DispatcherOptions& options)
     : lanes_(lanes),
@@ -73,8 +81,29 @@ void TokenDispatcher::plan(const collectives::Placement& placement, int64_t capa
     for (int source = 0; source < places; ++source) rows += plan_->rows(source, e, me);
     expert_offsets_[static_cast<size_t>(e) + 1] = expert_offsets_[static_cast<size_t>(e)] + rows;
   }
-  statistics_.rows_sent += token_rows_ - plan_->rows_between(me, me);
-  statistics_.rows_computed += expert_rows();
+  count_rows();
+}
+
+void TokenDispatcher::count_rows() {
+  const int me = lanes_.rank(), ranks = lanes_.size();
+  std::vector<int64_t> in(static_cast<size_t>(lanes_.topology.nodes())), out(in), computed;
+  for (int to = 0; to < ranks; ++to) {
+    int64_t sum = 0;
+    for (int from = 0; from < ranks; ++from) {
+      const int64_t rows = plan_->rows_between(from, to);
+      const auto source = static_cast<size_t>(lanes_.topology.node_of[static_cast<size_t>(from)]);
+      const auto target = static_cast<size_t>(lanes_.topology.node_of[static_cast<size_t>(to)]);
+      sum += rows;
+      if (source == target) continue;
+      out[source] += rows;
+      in[target] += rows;
+    }
+    computed.push_back(sum);
+  }
+  statistics_ += {.rows_sent = token_rows_ - plan_->rows_between(me, me),
+                  .rows_computed = expert_rows(),
+                  .busiest_link_rows = std::max(std::ranges::max(in), std::ranges::max(out)),
+                  .busiest_rank_rows = std::ranges::max(computed)};
 }
 
 void TokenDispatcher::token_order(std::span<int32_t> position) const {

@@ -19,10 +19,15 @@ struct DispatcherOptions {
   collectives::ExchangeAlgorithm algorithm = collectives::ExchangeAlgorithm::automatic;
 };
 
-/// Rows of one rank since the last take.
+/// Rows of one way of the exchange since the last take: of this rank, and, the same on a domain's
+/// ranks, of what bounds an exchange and the experts behind it in this domain.
 struct ExchangeStatistics {
   int64_t rows_sent = 0;  ///< to other ranks
   int64_t rows_computed = 0;
+  int64_t busiest_link_rows = 0;  ///< into or out of one node, the larger; summed over exchanges
+  int64_t busiest_rank_rows = 0;  ///< computed by the rank with most; summed over exchanges
+
+  ExchangeStatistics& operator+=(const ExchangeStatistics& other);
 };
 
 /// One layer's exchanges of one micro-batch at a time: exchange_counts, plan, then any number of
@@ -75,6 +80,7 @@ class TokenDispatcher {
 
  private:
   void admit(int64_t capacity, bool first);
+  void count_rows();
   void plan_domain(const collectives::Placement& placement);
 
   DomainLanes lanes_;
