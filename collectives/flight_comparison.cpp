@@ -20,8 +20,8 @@ std::string describe(const FlightEntry& entry) {
                          ? entry.operation
                          : concat("operation ", entry.sequence, " ", entry.operation);
   text += concat(", ", entry.bytes, " bytes, ", name_of(entry.state));
-  if (entry.end_ns > 0)
-    text += concat(" after ", static_cast<double>(entry.end_ns / 1000) * 1e-3, " ms");
+  const int64_t microseconds = entry.end_ns / 1000;
+  if (entry.end_ns > 0) text += concat(" after ", static_cast<double>(microseconds) * 1e-3, " ms");
   if (!entry.late.empty()) text += concat(", waiting for rank ", write_ranks(entry.late));
   return text;
 }

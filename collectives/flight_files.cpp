@@ -77,7 +77,7 @@ std::string compare_all(const std::string& directory, int rank,
     wait_for(patience, [&] { return fs::exists(report, error); });
     return {};
   }
-  const std::string text = compare(records).text;
+  std::string text = compare(records).text;
   const std::string unfinished = report + ".tmp";
   {
     std::ofstream out(unfinished);

@@ -134,7 +134,8 @@ void run_case(const Context& context, const Communicator& sparse, const SparseCa
   for (const std::string& name : context.options.algorithms)
     candidates.push_back({plan_of(context, test, reduce, sparse_algorithm(name), bytes), {}});
   for (int i = 0; i <= context.options.repetitions; ++i) {
-    for (auto& [schedule, times] : candidates) {
+    for (Candidate& each : candidates) {
+      const SparseSchedule& schedule = each.schedule;
       const double seconds = time_once(sparse, [&] {
         const Work work =
             reduce ? sparse_reduce_scatter(sparse, schedule, readable, buffers.out_data, DType::f32)
@@ -142,7 +143,7 @@ void run_case(const Context& context, const Communicator& sparse, const SparseCa
         work.wait();
       });
       verify_pair(test, buffers, reduce);
-      if (i > 0) times.push_back(seconds);
+      if (i > 0) each.times.push_back(seconds);
     }
   }
   const auto chosen = plan_of(context, test, reduce, SparseAlgorithm::automatic, bytes).algorithm;

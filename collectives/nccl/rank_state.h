@@ -15,7 +15,7 @@ class NcclWork;
 
 /// What a rank's groups share.
 struct RankState {
-  RankState(const CommunicatorOptions& options_, const Options& nccl_, int world_rank_);
+  RankState(const CommunicatorOptions& common, const Options& own, int rank);
 
   const CommunicatorOptions options;
   const Options nccl;

@@ -94,9 +94,10 @@ StepFlops predict_flops(const RunConfig& config, const PlanInputs& inputs) {
     (op.backward ? flops.layer_backward : flops.layer_forward) += work;
   }
   const auto layers = static_cast<double>(std::max<int64_t>(1, config.model.layers));
-  const auto micro_batches = static_cast<double>(
-      config.train.global_batch / (config.train.sequences_at_once(inputs.topology.ranks()) *
-                                   std::max(1, inputs.topology.ranks())));
+  const int64_t at_once = config.train.sequences_at_once(inputs.topology.ranks()) *
+                          std::max(1, inputs.topology.ranks());
+  const int64_t whole_micro_batches = config.train.global_batch / at_once;
+  const auto micro_batches = static_cast<double>(whole_micro_batches);
   flops.layer_forward /= layers;
   flops.layer_backward /= layers;
   flops.step *= micro_batches;
