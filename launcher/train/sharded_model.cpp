@@ -36,6 +36,8 @@ sharding::StrategyInputs strategy_inputs(const ExpertChunks& chunks,
 
 sharding::exec::ExpertRuntimeOptions runtime_options(const sharding::Strategy& strategy,
                                                      const ShardedOptions& options) {
+  std::vector<int> groups = strategy.dispatch_groups();
+  if (groups == strategy.inputs().node_of) groups.clear();  // a domain's nodes are its own
   return {.training = true,
           .release = strategy.releases_after_forward(),
           .prefetch_depth = options.fssdp.prefetch_depth,
@@ -45,7 +47,7 @@ sharding::exec::ExpertRuntimeOptions runtime_options(const sharding::Strategy& s
           .bf16_wire = options.fssdp.gather_dtype == "bf16",
           .algorithm = collectives::sparse_algorithm(options.fssdp.sparse_algorithm),
           .dispatcher = {
-              .groups = strategy.dispatch_groups(),
+              .groups = std::move(groups),
               .policy = sharding::dispatch_policy(options.fssdp.dispatch),
               .algorithm = collectives::exchange_algorithm(options.fssdp.exchange_algorithm)}};
 }
@@ -63,8 +65,8 @@ ShardedModel::ShardedModel(const models::ModelConfig& model, const models::Param
   const ExpertChunks chunks = models::expert_chunks(layout);
   HECATE_CHECK(chunks.count() > 0, "strategy ", options.strategy,
                ": the model has no layer with experts (model.moe_layers = ", model.moe_layers, ")");
-  strategy_ =
-      sharding::make_strategy(options.strategy, strategy_inputs(chunks, lanes_.topology, options));
+  strategy_ = sharding::make_strategy(options.strategy,
+                                      strategy_inputs(chunks, lanes_.plan_topology, options));
   sharding::LoadShape shape{.layers = static_cast<int>(chunks.layers),
                             .sources = world.size(),
                             .experts = static_cast<int>(chunks.experts)};

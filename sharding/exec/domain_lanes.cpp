@@ -10,13 +10,15 @@ DomainLanes domain_lanes(const collectives::World& world, const collectives::Top
   std::vector<int> members;
   for (int rank : domain)
     members.push_back(static_cast<int>(std::ranges::find(all, rank) - all.begin()));
-  return {.dispatch = world.domain(LaneKind::dispatch),
-          .sparse = world.domain(LaneKind::sparse),
-          .counts = world.data(LaneKind::dispatch),
-          .dense = world.data(LaneKind::dense),
-          .replicas = world.replica(LaneKind::dense),
-          .topology = collectives::topology_of(topology, domain),
-          .members = std::move(members)};
+  return {
+      .dispatch = world.domain(LaneKind::dispatch),
+      .sparse = world.domain(LaneKind::sparse),
+      .counts = world.data(LaneKind::dispatch),
+      .dense = world.data(LaneKind::dense),
+      .replicas = world.replica(LaneKind::dense),
+      .topology = collectives::topology_of(topology, domain),
+      .plan_topology = collectives::topology_of(topology, world.mesh().domain_ranks(all.front())),
+      .members = std::move(members)};
 }
 
 }  // namespace hecate::sharding::exec

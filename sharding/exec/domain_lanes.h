@@ -16,7 +16,10 @@ struct DomainLanes {
   collectives::Communicator dense;     ///< all ranks
   collectives::Communicator replicas;  ///< this place in all domains, by domain, on lane dense
   collectives::Topology topology;      ///< of the domain
-  std::vector<int> members;            ///< rank in `counts` of each place of the domain
+  /// Of the first domain: what plans go by that must be the same in all, should domains lie across
+  /// nodes in different ways.
+  collectives::Topology plan_topology;
+  std::vector<int> members;  ///< rank in `counts` of each place of the domain
 
   /// Place in the domain, and places.
   int rank() const { return dispatch.rank(); }

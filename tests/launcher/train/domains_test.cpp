@@ -67,6 +67,12 @@ INSTANTIATE_TEST_SUITE_P(
         pairs_of_six("fssdprm6", 4,
                      {"strategy=fssdp-rm", "fssdp.reshard_every=2", "router.capacity_factor=0.7"}),
         pairs_of_six("ep6", 1, {"strategy=ep", "fssdp.dense=zero3"}),
+        RankCase{.name = "across_nodes",  // nodes 0 0 1 and 1 2 2
+                 .ranks = 6,
+                 .ranks_per_node = 2,
+                 .micro_batches = 2,
+                 .settings = {"strategy=fssdp", "fssdp.domain=3", "fssdp.reshard_every=2",
+                              "model.experts=5", "model.layers=3"}},
         RankCase{.name = "of_one_rank",
                  .ranks = 3,
                  .micro_batches = 2,
@@ -101,9 +107,8 @@ TEST(Domains, ShareOneCopyOfTheOptimizerState) {
             bytes(8 * dense + dense + 4 * experts + experts));
 }
 
-TEST(Domains, MoveOwnersAlike) {
+void expect_owners_move_alike(const RankCase& test) {
   const TinyRun run;
-  const RankCase test = resharded();
   std::mutex mutex;
   std::vector<sharding::Ownership> before, after;
   const auto keep = [&](std::vector<sharding::Ownership>& owners) {
@@ -112,15 +117,29 @@ TEST(Domains, MoveOwnersAlike) {
       owners.push_back(engine.sharded()->owners());
     };
   };
-  run_ranks(case_config(run, test, 8), {.ranks = 8,
-                                        .ranks_per_node = 2,
-                                        .steps = 3,
-                                        .prepare = keep(before),
-                                        .finish = keep(after)});
-  EXPECT_EQ(before.front().devices(), 2);
-  EXPECT_EQ(std::ranges::count(before, before.front()), 8);
-  EXPECT_EQ(std::ranges::count(after, after.front()), 8);
+  run_ranks(case_config(run, test, test.ranks), {.ranks = test.ranks,
+                                                 .ranks_per_node = test.ranks_per_node,
+                                                 .steps = 3,
+                                                 .prepare = keep(before),
+                                                 .finish = keep(after)});
+  EXPECT_EQ(std::ranges::count(before, before.front()), test.ranks);
+  EXPECT_EQ(std::ranges::count(after, after.front()), test.ranks);
   EXPECT_FALSE(before.front() == after.front());
+}
+
+TEST(Domains, MoveOwnersAlike) {
+  expect_owners_move_alike(resharded());
+}
+
+TEST(Domains, MoveOwnersAlikeWhereverNodesEnd) {
+  RankCase test = resharded();
+  test.ranks = 12;
+  test.ranks_per_node = 4;  // domains on nodes 0 0 0 0 1 1 and 0 0 1 1 1 1
+  test.micro_batches = 2;
+  test.settings.push_back("model.experts=9");
+  test.settings.push_back("model.layers=4");
+  test.settings.push_back("fssdp.domain=6");
+  expect_owners_move_alike(test);
 }
 
 /// Values and moments of whole tensors, put together and taken apart through the ranks' pieces.
