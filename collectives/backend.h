@@ -18,6 +18,8 @@ class CommunicatorBackend {
   virtual LaneKind lane() const = 0;
   virtual std::span<const int> nodes() const = 0;
   virtual std::shared_ptr<CommunicatorBackend> split(int color, int key, LaneKind lane) = 0;
+  /// By default a split: a group is named by its lowest rank.
+  virtual std::shared_ptr<CommunicatorBackend> subgroup(std::span<const int> ranks, LaneKind lane);
 
   virtual Work barrier() = 0;
   virtual Work broadcast(void* data, int64_t count, DType type, int root) = 0;

@@ -1,5 +1,6 @@
 #include "collectives/communicator.h"
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -45,6 +46,12 @@ void wait_all(std::span<const Work> works) {
   for (const Work& work : works) work.wait();
 }
 
+std::shared_ptr<CommunicatorBackend> CommunicatorBackend::subgroup(std::span<const int> ranks,
+                                                                   LaneKind lane) {
+  const auto place = std::ranges::find(ranks, rank()) - ranks.begin();
+  return split(*std::ranges::min_element(ranks), static_cast<int>(place), lane);
+}
+
 Communicator::Communicator(std::shared_ptr<CommunicatorBackend> backend)
     : backend_(std::move(backend)) {}
 
@@ -74,6 +81,12 @@ std::vector<FlightEntry> Communicator::flight_record() const {
 
 Communicator Communicator::split(int color, int key, LaneKind lane) const {
   return Communicator(backend_->split(color, key, lane));
+}
+
+Communicator Communicator::subgroup(std::span<const int> ranks, LaneKind lane) const {
+  HECATE_CHECK(std::ranges::find(ranks, rank()) != ranks.end(), "subgroup: rank ", rank(),
+               " is not among its ", ranks.size(), " ranks");
+  return Communicator(backend_->subgroup(ranks, lane));
 }
 
 Communicator Communicator::on_lane(LaneKind lane) const {

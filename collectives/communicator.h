@@ -101,6 +101,9 @@ class Communicator {
   /// Groups by `color` (negative: an empty handle), ranks ordered by (key, old rank). All ranks
   /// must call. Blocks. The new group works on `lane`, which sets its urgency.
   Communicator split(int color, int key, LaneKind lane) const;
+  /// The given ranks of this group in the given order, this one among them. All ranks must call,
+  /// each with its own of groups that do not overlap. Blocks.
+  Communicator subgroup(std::span<const int> ranks, LaneKind lane) const;
   /// The same ranks with an order of their own, for another lane. All ranks must call. Blocks.
   Communicator on_lane(LaneKind lane) const;
 

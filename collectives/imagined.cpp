@@ -1,5 +1,6 @@
 #include "collectives/imagined.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -22,6 +23,18 @@ class Imagined final : public CommunicatorBackend {
   std::shared_ptr<CommunicatorBackend> split(int color, int, LaneKind lane) override {
     if (color == 0) return std::make_shared<Imagined>(rank_, node_of_, lane);
     return std::make_shared<Imagined>(0, std::vector<int>{0}, lane);
+  }
+  std::shared_ptr<CommunicatorBackend> subgroup(std::span<const int> ranks,
+                                                LaneKind lane) override {
+    std::vector<int> nodes, node_of;
+    for (int rank : ranks) {
+      const int node = node_of_[static_cast<size_t>(rank)];
+      const auto at = std::ranges::find(nodes, node);
+      node_of.push_back(static_cast<int>(at - nodes.begin()));
+      if (at == nodes.end()) nodes.push_back(node);
+    }
+    const auto place = std::ranges::find(ranks, rank_) - ranks.begin();
+    return std::make_shared<Imagined>(static_cast<int>(place), std::move(node_of), lane);
   }
   Work barrier() override { return nobody(); }
   Work broadcast(void*, int64_t, DType, int) override { return nobody(); }

@@ -1,6 +1,5 @@
 #include "collectives/world.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "runtime/base/error.h"
@@ -28,19 +27,14 @@ World::State World::form(Communicator all, const WorldOptions& options, int64_t 
 }
 
 World::Groups World::form_groups(const Communicator& all, const Mesh& mesh, LaneKind lane) {
-  // A group is named by its lowest rank, plus one: 0 means everybody. All ranks make the same
-  // splits in the same order.
+  // All ranks make the same groups in the same order.
   const int me = all.rank();
-  const auto split = [&](const std::vector<int>& ranks) {
-    int place = 0;
-    while (ranks[static_cast<size_t>(place)] != me) ++place;
-    return all.split(1 + *std::min_element(ranks.begin(), ranks.end()), place, lane);
-  };
   const bool one_data_group = mesh.shape().dp == mesh.ranks();
   Communicator world = all.on_lane(lane);
-  Communicator data = one_data_group ? world : split(mesh.data_ranks(me));
-  Communicator domain = mesh.domains() == 1 ? data : split(mesh.domain_ranks(me));
-  Communicator replica = mesh.domain_size() == 1 ? data : split(mesh.replica_ranks(me));
+  Communicator data = one_data_group ? world : all.subgroup(mesh.data_ranks(me), lane);
+  Communicator domain = mesh.domains() == 1 ? data : all.subgroup(mesh.domain_ranks(me), lane);
+  Communicator replica =
+      mesh.domain_size() == 1 ? data : all.subgroup(mesh.replica_ranks(me), lane);
   return {std::move(world), std::move(data), std::move(domain), std::move(replica)};
 }
 

@@ -132,6 +132,7 @@ int train(const Options& options, const Configuration& read, const Job& job) {
   job.agree([&] {
     if (read.error) std::rethrow_exception(read.error);
     if (!options.trace.empty()) traced = trace::parse_step_range(options.trace);
+    if (job.ranks() > 1) mesh_of(read.config, job.world().nodes());
   });
   check_ranks(read.config, job);
   const fs::path path = open_run(options, read.config, job);

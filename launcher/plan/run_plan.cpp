@@ -87,12 +87,13 @@ void write_step(std::ostream& out, const RunConfig& config, const PlanInputs& in
   const auto tokens = static_cast<double>(config.train.global_batch * config.model.sequence) /
                       inputs.topology.ranks();
   const auto layers = static_cast<double>(config.model.expert_layers().size());
-  const double away = 1.0 - 1.0 / inputs.topology.nodes();
+  const int nodes = domain_topology(config, inputs.topology).nodes();
+  const double away = 1.0 - 1.0 / nodes;
   const double per_node = static_cast<double>(inputs.topology.ranks()) / inputs.topology.nodes();
   const double bytes = 4 * layers * tokens * static_cast<double>(config.model.top_k) * away *
                        per_node * static_cast<double>(config.model.d_model) * sizeof(Real);
   const double seconds = bytes / inputs.topology.between.bytes_per_s;
-  if (inputs.topology.nodes() > 1)
+  if (nodes > 1)
     out << "token exchange without copies: " << bytes * 1e-6 << " MB over each node's link, "
         << seconds << " s\n"
         << "predicted step (even routing, exchange exposed, gathers hidden): "
@@ -103,10 +104,9 @@ void write_step(std::ostream& out, const RunConfig& config, const PlanInputs& in
 
 std::string plan_run(const RunConfig& config, const RunPlanOptions& options) {
   HECATE_CHECK(options.ranks >= 1, "plan: --ranks ", options.ranks, ", expected at least 1");
-  HECATE_CHECK(config.fssdp.domain == "all", "plan: fssdp.domain = ", config.fssdp.domain,
-               ": only all is predicted");
   PlanInputs inputs;
   inputs.topology = topology_of(config, options.ranks);
+  const collectives::Mesh mesh = mesh_of(config, inputs.topology.node_of);
   const bool links = links_given(config, inputs.topology);
   const double rate = device_rate(config, options.ranks);
   const StepFlops flops = predict_flops(config, inputs);
@@ -114,7 +114,10 @@ std::string plan_run(const RunConfig& config, const RunPlanOptions& options) {
   inputs.backward_seconds = flops.layer_backward / rate;
   std::ostringstream out;
   out << options.ranks << " ranks on " << inputs.topology.nodes() << " nodes, strategy "
-      << config.strategy << "\n";
+      << config.strategy;
+  if (mesh.domains() > 1)
+    out << " in " << mesh.domains() << " domains of " << mesh.domain_size() << " ranks";
+  out << "\n";
   if (options.ranks > 1) {
     inputs.overlap_degree = static_cast<int>(std::max<int64_t>(0, config.fssdp.overlap_degree));
     if (config.fssdp.overlap_degree < 0 && links)

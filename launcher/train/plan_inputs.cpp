@@ -76,12 +76,25 @@ std::string read_text(const std::filesystem::path& path) {
 
 }  // namespace
 
+collectives::Mesh mesh_of(const RunConfig& config, std::span<const int> node_of) {
+  try {
+    return collectives::Mesh::make(node_of, {}, collectives::parse_domain(config.fssdp.domain));
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(concat("fssdp.domain = ", config.fssdp.domain, ": ", error.what()));
+  }
+}
+
+collectives::Topology domain_topology(const RunConfig& config,
+                                      const collectives::Topology& topology) {
+  return collectives::topology_of(topology, mesh_of(config, topology.node_of).domain_ranks(0));
+}
+
 int overlap_degree_of(const RunConfig& config, const PlanInputs& inputs) {
   const models::ModelConfig& model = config.model;
   const auto elements =
       static_cast<double>((model.gated() ? 3 : 2) * model.d_model * model.expert_hidden);
   sharding::OverlapInputs overlap;
-  overlap.topology = inputs.topology;
+  overlap.topology = domain_topology(config, inputs.topology);
   overlap.forward_seconds = inputs.forward_seconds;
   overlap.backward_seconds = inputs.backward_seconds;
   overlap.gather_bytes = elements * (config.fssdp.gather_dtype == "bf16" ? 2 : sizeof(Real));

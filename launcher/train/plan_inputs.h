@@ -1,7 +1,9 @@
 #pragma once
 #include <filesystem>
+#include <span>
 #include <string>
 
+#include "collectives/mesh.h"
 #include "collectives/topology.h"
 #include "launcher/config/run_config.h"
 #include "launcher/train/job.h"
@@ -26,7 +28,13 @@ struct PlanInputs {
 PlanInputs resolve_plan_inputs(const RunConfig& config, const Job& job,
                                const std::filesystem::path& file);
 
-/// t as sharding::overlap_degree gives it for the inputs' links and seconds.
+/// The ranks as fssdp.domain divides them. @throws InvalidArgument naming it where it does not.
+collectives::Mesh mesh_of(const RunConfig& config, std::span<const int> node_of);
+/// Of the first domain's ranks.
+collectives::Topology domain_topology(const RunConfig& config,
+                                      const collectives::Topology& topology);
+
+/// t as sharding::overlap_degree gives it for the inputs' seconds and a domain's links.
 int overlap_degree_of(const RunConfig& config, const PlanInputs& inputs);
 
 /// JSON, and back. @throws InvalidArgument for text that is none of these.

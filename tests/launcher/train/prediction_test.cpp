@@ -47,6 +47,38 @@ TEST_F(PredictionTest, ImaginedRanksHoldWhatRealOnesHold) {
   }
 }
 
+TEST_F(PredictionTest, ImaginedDomainsHoldWhatRealOnesHold) {
+  for (const char* dense : {"zero1", "zero3"}) {
+    RunConfig run = config("fssdp-rm");
+    run.fssdp.domain = "node";
+    run.fssdp.dense = dense;
+    const RankResult real = run_ranks(run, {.ranks = 6, .ranks_per_node = 2, .steps = 1});
+    PlanInputs plan = inputs(6);
+    plan.topology = collectives::Topology::uniform(6, 2, {}, {});
+    for (int rank = 0; rank < 6; ++rank) {
+      const MemoryBytes predicted = predict_memory(run, plan, rank);
+      const MemoryBytes& measured = real.peak[static_cast<size_t>(rank)];
+      for (MemoryCategory category : {MemoryCategory::parameters, MemoryCategory::gradients,
+                                      MemoryCategory::optimizer, MemoryCategory::materialized})
+        EXPECT_EQ(predicted[static_cast<size_t>(category)], measured[static_cast<size_t>(category)])
+            << dense << " " << name_of(category) << " of rank " << rank;
+    }
+  }
+}
+
+TEST_F(PredictionTest, PlansDomains) {
+  RunConfig run = config("fssdp");
+  run.fssdp.domain = std::to_string(2);
+  EXPECT_THAT(plan_run(run, {.ranks = 4, .load_factor = 1}), HasSubstr("in 2 domains of 2 ranks"));
+  try {
+    plan_run(run, {.ranks = 3, .load_factor = 1});
+    FAIL();
+  } catch (const InvalidArgument& error) {
+    EXPECT_THAT(error.what(), HasSubstr("fssdp.domain = 2"));
+    EXPECT_THAT(error.what(), HasSubstr("nearest valid: 1 or 3"));
+  }
+}
+
 TEST_F(PredictionTest, BudgetDecidesHowManyCopiesFit) {
   RunConfig run = config("fssdp");
   PlanInputs plan = inputs(3);
