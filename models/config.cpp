@@ -4,6 +4,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "models/routing_rule.h"
 #include "runtime/base/error.h"
 
 namespace hecate::models {
@@ -42,6 +43,10 @@ std::vector<int64_t> ModelConfig::expert_layers() const {
 
 bool ModelConfig::recomputes(int64_t layer) const {
   return selects(recompute, layer, "recompute");
+}
+
+void RouterConfig::validate() const {
+  parse_routing_rule(source);
 }
 
 void ModelConfig::validate() const {

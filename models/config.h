@@ -59,6 +59,9 @@ struct RouterConfig {
     visit("routed_scale", self.routed_scale, "factor on the sum of the routed experts' outputs",
           at_least(0));
   }
+
+  /// @throws InvalidArgument if `source` is none.
+  void validate() const;
 };
 
 struct ModelConfig {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "models/routing_rule.h"
 #include "runtime/base/error.h"
 #include "runtime/base/rng.h"
 
@@ -144,32 +145,24 @@ std::vector<int64_t> scaled_counts(const LoadTrace& trace, int64_t sample, int64
 
 std::unique_ptr<RoutingSource> make_routing_source(const std::string& rule,
                                                    const RoutingShape& shape) {
-  if (rule == "learned") return nullptr;
-  if (rule == "even") return std::make_unique<EvenRouting>(shape);
-  if (rule.starts_with("zipf:")) {
-    size_t used = 0;
-    double exponent = -1;
-    try {
-      exponent = std::stod(rule.substr(5), &used);
-    } catch (const std::exception&) {
-      used = 0;
-    }
-    HECATE_CHECK(used == rule.size() - 5 && exponent >= 0 && std::isfinite(exponent),
-                 "router.source = '", rule, "': expected zipf:S with a number S >= 0");
-    return std::make_unique<ZipfRouting>(shape, exponent);
+  const RoutingRule parsed = parse_routing_rule(rule);
+  switch (parsed.kind) {
+    case RoutingRule::Kind::learned:
+      return nullptr;
+    case RoutingRule::Kind::even:
+      return std::make_unique<EvenRouting>(shape);
+    case RoutingRule::Kind::zipf:
+      return std::make_unique<ZipfRouting>(shape, parsed.exponent);
+    case RoutingRule::Kind::replay:
+      break;
   }
-  if (rule.starts_with("replay:")) {
-    LoadTrace trace = read_load_trace(rule.substr(7));
-    try {
-      scaled_counts(trace, 0, shape.rank, shape.ranks, 0, shape.experts, shape.experts,
-                    shape.top_k);
-    } catch (const InvalidArgument& error) {
-      throw InvalidArgument(concat(rule.substr(7), ": ", error.what()));
-    }
-    return std::make_unique<ReplayRouting>(shape, std::move(trace));
+  LoadTrace trace = read_load_trace(parsed.file);
+  try {
+    scaled_counts(trace, 0, shape.rank, shape.ranks, 0, shape.experts, shape.experts, shape.top_k);
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(concat(parsed.file, ": ", error.what()));
   }
-  throw InvalidArgument(
-      concat("router.source = '", rule, "': expected learned, even, zipf:S or replay:FILE"));
+  return std::make_unique<ReplayRouting>(shape, std::move(trace));
 }
 
 }  // namespace hecate::models

@@ -59,7 +59,7 @@ struct RoutingShape {
 
 /// `learned` (null), `even` (token t's choices are consecutive experts, round robin), `zipf:S`
 /// (drawn without replacement with weights 1/(i+1)^S), `replay:FILE` (a recorded load).
-/// @throws InvalidArgument for anything else, with the nearest form.
+/// @throws as parse_routing_rule; errors of the recorded file.
 std::unique_ptr<RoutingSource> make_routing_source(const std::string& rule,
                                                    const RoutingShape& shape);
 

@@ -89,6 +89,22 @@ Configuration read_configuration(const Options& options) {
   return read;
 }
 
+// A run that is refused before its first step leaves nothing behind: its name stays free.
+class FreshRun {
+ public:
+  FreshRun(const fs::path& path, bool fresh) : path_(path), fresh_(fresh) {}
+  ~FreshRun() {
+    if (fresh_) RunDirectory::at(path_).discard();
+  }
+  FreshRun(const FreshRun&) = delete;
+  FreshRun& operator=(const FreshRun&) = delete;
+  void keep() { fresh_ = false; }
+
+ private:
+  fs::path path_;
+  bool fresh_;
+};
+
 fs::path open_run(const Options& options, const RunConfig& config, const Job& job) {
   fs::path path;
   job.agree([&] {
@@ -97,7 +113,9 @@ fs::path open_run(const Options& options, const RunConfig& config, const Job& jo
     const RunDirectory directory = options.resume
                                        ? RunDirectory::open(path)
                                        : RunDirectory::create(path, config::to_toml(config));
+    FreshRun fresh(path, !options.resume);
     keep_tokenizer(config.data, directory.path());
+    fresh.keep();
   });
   return job.share(path.string());
 }
@@ -137,8 +155,10 @@ int train(const Options& options, const Configuration& read, const Job& job) {
   check_ranks(read.config, job);
   const fs::path path = open_run(options, read.config, job);
   log_of(job, path);
+  FreshRun fresh(path, job.first() && !options.resume);
   const RunDirectory directory = RunDirectory::at(path);
   Trainer trainer(read.config, directory, options.resume, job);
+  fresh.keep();
   if (!options.trace.empty()) trainer.trace(traced);
   const TrainSummary summary = trainer.run();
   return job.first() ? report(summary, directory) : 0;
@@ -167,6 +187,7 @@ int run(const Options& options) {
     if (job.first()) std::cerr << "hecate: " << error.what() << std::endl;
     return error.exit_code();
   } catch (const InvalidArgument& error) {
+    if (job.ranks() == 1) throw;
     std::cerr << "hecate: rank " << job.rank() << ": " << error.what() << std::endl;
     return 2;
   } catch (const CommError& error) {

@@ -58,6 +58,11 @@ RunDirectory RunDirectory::open(const std::filesystem::path& path) {
   return RunDirectory(path);
 }
 
+void RunDirectory::discard() const noexcept {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
 std::filesystem::path RunDirectory::log(int rank) const {
   return path_ / "logs" / concat("rank-", rank, ".log");
 }

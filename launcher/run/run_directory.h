@@ -20,6 +20,10 @@ class RunDirectory {
   /// A directory that create() made. @throws InvalidArgument saying what is missing.
   static RunDirectory open(const std::filesystem::path& path);
 
+  /// Deletes the directory that create() made, with all that was put there since: for a run that
+  /// was refused before its first step. What cannot be deleted stays.
+  void discard() const noexcept;
+
   /// For the other ranks of a run whose first rank made it: no check, no access.
   static RunDirectory at(const std::filesystem::path& path) { return RunDirectory(path); }
 

@@ -80,6 +80,13 @@ struct ThreadPool::State {
     }
   }
 
+  void end_workers() {
+    stop.store(true, std::memory_order_release);
+    generation.fetch_add(1, std::memory_order_acq_rel);
+    generation.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+
   void wait_workers() const {
     const auto target = static_cast<uint32_t>(threads - 1);
     for (uint32_t seen = done.load(std::memory_order_acquire); seen != target;
@@ -93,15 +100,19 @@ ThreadPool::ThreadPool(int threads, bool spin) : state_(std::make_unique<State>(
   state_->threads = threads;
   state_->spin = spin && static_cast<unsigned>(threads) <= std::thread::hardware_concurrency();
   state_->scratch.resize(static_cast<size_t>(threads));
-  for (int worker = 1; worker < threads; ++worker)
-    state_->workers.emplace_back([state = state_.get(), worker] { state->run_worker(worker); });
+  try {
+    for (int worker = 1; worker < threads; ++worker)
+      state_->workers.emplace_back([state = state_.get(), worker] { state->run_worker(worker); });
+  } catch (const std::exception& error) {
+    const size_t started = state_->workers.size() + 1;
+    state_->end_workers();
+    throw DeviceError(concat("cannot start ", threads, " compute threads (device.threads), got ",
+                             started, ": ", error.what()));
+  }
 }
 
 ThreadPool::~ThreadPool() {
-  state_->stop.store(true, std::memory_order_release);
-  state_->generation.fetch_add(1, std::memory_order_acq_rel);
-  state_->generation.notify_all();
-  for (std::thread& worker : state_->workers) worker.join();
+  state_->end_workers();
   for (Scratch& scratch : state_->scratch) aligned_release(scratch.data);
 }
 

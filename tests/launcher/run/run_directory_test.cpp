@@ -64,6 +64,15 @@ TEST(RunDirectoryTest, OpenNamesAMissingDirectory) {
             "no/such/run: no such run directory");
 }
 
+TEST(RunDirectoryTest, ADiscardedRunIsGone) {
+  ScratchDirectory scratch;
+  const RunDirectory run = RunDirectory::create(scratch / "run", "");
+  std::filesystem::create_directories(run.checkpoints());
+  run.discard();
+  EXPECT_FALSE(std::filesystem::exists(scratch / "run"));
+  EXPECT_NO_THROW(run.discard());
+}
+
 TEST(RunDirectoryTest, FreshPathsAreDatedAndNeverTaken) {
   ScratchDirectory scratch;
   const std::filesystem::path before = std::filesystem::current_path();

@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <numeric>
 #include <thread>
@@ -17,6 +20,25 @@ namespace {
 using namespace std::chrono_literals;
 
 class ThreadPoolTest : public testing::TestWithParam<int> {};
+
+// In a process of its own that has room for a few stacks only.
+TEST(ThreadPoolDeathTest, TooManyThreadsAreAnErrorNotAnAbort) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer's own memory does not fit the limit";
+#endif
+  const auto start = [] {
+    const rlimit limit{.rlim_cur = size_t{1} << 30, .rlim_max = size_t{1} << 30};
+    setrlimit(RLIMIT_AS, &limit);
+    try {
+      const ThreadPool pool(4096);
+    } catch (const DeviceError& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      std::_Exit(3);
+    }
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(start(), testing::ExitedWithCode(3), "cannot start 4096 compute threads");
+}
 
 TEST_P(ThreadPoolTest, RunsEveryIndexOnce) {
   ThreadPool pool(GetParam());
