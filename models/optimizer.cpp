@@ -4,11 +4,30 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "runtime/kernels/adamw.h"
 #include "runtime/kernels/elementwise.h"
 
 namespace hecate::models {
+namespace {
+
+// Layers that the loss is behind of: all of them for the embedding, none for the head.
+int64_t layers_to_loss(const ParameterSpec& spec) {
+  if (spec.layer >= 0) return -spec.layer;
+  const bool first = spec.kind == ParameterKind::embedding || spec.kind == ParameterKind::positions;
+  return first ? 1 : std::numeric_limits<int64_t>::min();
+}
+
+// Whether backward computes the gradient of `a` before that of `b` (-1: none yet), layer by layer;
+// inside a layer the layout is in the order of forward.
+bool closer_to_loss(const ParameterLayout& layout, ParameterId a, ParameterId b) {
+  if (b < 0) return true;
+  const int64_t x = layers_to_loss(layout.spec(a)), y = layers_to_loss(layout.spec(b));
+  return x != y ? x < y : a > b;
+}
+
+}  // namespace
 
 std::vector<UpdateRule> update_rules(const ParameterLayout& layout, const OptimizerConfig& config) {
   std::vector<UpdateRule> rules;
@@ -98,7 +117,7 @@ void OptimizerGraph::measure(Stream& stream) {
     for (const OwnedPiece& piece : group.pieces) {
       const double sum =
           kernels::sum_of_squares(stream, View<const Real>(piece.gradient, {piece.size}));
-      if (!std::isfinite(sum) && (report_.bad < 0 || piece.id < report_.bad))
+      if (!std::isfinite(sum) && closer_to_loss(storage_->layout(), piece.id, report_.bad))
         report_.bad = piece.id;
       squares_ += sum;
     }
@@ -113,7 +132,7 @@ void OptimizerGraph::agree() {
   for (size_t i = 0; i < all_.size(); i += 2) {
     squares_ += all_[i];
     const auto bad = static_cast<ParameterId>(all_[i + 1]);
-    if (bad >= 0 && (report_.bad < 0 || bad < report_.bad)) report_.bad = bad;
+    if (bad >= 0 && closer_to_loss(storage_->layout(), bad, report_.bad)) report_.bad = bad;
   }
   report_.gradient_norm = std::sqrt(squares_);
 }

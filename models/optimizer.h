@@ -61,7 +61,9 @@ std::vector<UpdateRule> update_rules(const ParameterLayout& layout, const Optimi
 /// Result of a step's update.
 struct UpdateReport {
   double gradient_norm = 0;  ///< before clipping, over all parameters that are trained
-  ParameterId bad = -1;  ///< first parameter with a NaN or infinite gradient; nothing moved then
+  /// The parameter with a NaN or infinite gradient that backward comes to first: where it began is
+  /// there or between there and the loss. -1: none; otherwise nothing moved.
+  ParameterId bad = -1;
 };
 
 /// The update part of a step as a graph: gradient norm, clipping, AdamW, load-driven router bias.
@@ -112,7 +114,7 @@ class OptimizerGraph {
   int64_t step_ = 1;
   bool apply_ = true;
   UpdateReport report_;
-  std::vector<double> all_;  // [ranks, 2]: squares, first bad parameter
+  std::vector<double> all_;  // [ranks, 2]: squares, bad parameter
   std::vector<kernels::AdamWPiece> adamw_pieces_;
 };
 

@@ -268,13 +268,11 @@ EvaluationResult Engine::evaluate(const data::Validation& validation, uint64_t w
   state_.statistics.reset();
   if (sharded_) sharded_->begin_evaluation();
   const auto at_once = static_cast<uint64_t>(options_.micro_batch * options_.ranks());
+  Batch& batch = evaluator_->batch;
   for (uint64_t first = 0; first < count; first += at_once) {
-    evaluator_->batch.load(validation, first, options_.seed, masking());
+    batch.load(validation, first, options_.seed, masking());
     set_scalars(0, 0, false);
-    if (options_.mask_documents)
-      evaluator_->executor.bind(evaluator_->graph.inputs().document_begin,
-                                evaluator_->batch.documents_at(0, options_.micro_batch));
-    evaluator_->executor.run(first == 0, first + at_once >= count);
+    run_evaluator(batch, 0, first == 0, first + at_once >= count);
   }
   std::array<double, 2> sums = {state_.statistics.loss_sum,
                                 static_cast<double>(state_.statistics.valid_tokens)};
@@ -289,6 +287,38 @@ EvaluationResult Engine::evaluate(const data::Validation& validation, uint64_t w
                            static_cast<double>(validation.bytes());
   state_.statistics = kept;
   return result;
+}
+
+void Engine::run_evaluator(Batch& batch, int64_t first_sequence, bool first, bool last) {
+  graph::Executor& executor = evaluator_->executor;
+  const models::GraphInputs& inputs = evaluator_->graph.inputs();
+  executor.bind(inputs.tokens, batch.tokens_at(first_sequence));
+  executor.bind(inputs.targets, batch.targets_at(first_sequence));
+  if (options_.mask_documents)
+    executor.bind(inputs.document_begin, batch.documents_at(first_sequence, options_.micro_batch));
+  executor.run(first, last);
+}
+
+std::string Engine::find_not_finite(int64_t step) {
+  // Within a budget another graph might not fit, and that error would hide the cause.
+  if (!evaluator_ && options_.memory_budget_bytes > 0) return {};
+  if (!evaluator_) evaluator_ = std::make_unique<Evaluator>(*this);
+  const models::StepStatistics kept = state_.statistics;
+  if (sharded_) sharded_->begin_evaluation();
+  graph::Executor& executor = evaluator_->executor;
+  executor.check_finite(true);
+  for (int64_t first = 0; first < batch_.sequences(); first += options_.micro_batch) {
+    set_scalars(step, first, true);
+    run_evaluator(batch_, first, first == 0, first + options_.micro_batch == batch_.sequences());
+  }
+  executor.check_finite(false);
+  state_.statistics = kept;
+  const auto& ops = evaluator_->graph.graph().ops();
+  const int32_t found = executor.not_finite().op;
+  double op = static_cast<double>(found < 0 ? std::ssize(ops) : found);
+  if (sharded_)
+    sharded_->dense_lane().all_reduce(&op, &op, 1, DType::f64, collectives::ReduceOp::min).wait();
+  return op < static_cast<double>(ops.size()) ? ops[static_cast<size_t>(op)].name : std::string();
 }
 
 MemoryBytes Engine::predicted_bytes(double load_factor) const {

@@ -58,7 +58,7 @@ struct StepResult {
   /// the ranks.
   std::array<double, graph::kOpKinds> waited_by_kind{};
   bool updated = false;  ///< parameters moved
-  /// Name of the first parameter whose gradient is not finite, or "loss"; empty otherwise.
+  /// "loss", or the parameter whose gradient is not finite (UpdateReport::bad); empty: all finite.
   std::string not_finite;
   ShardedReport sharded;  ///< of this rank; zero on one rank
 };
@@ -87,6 +87,10 @@ class Engine {
   /// Step number `step` (0 first) on the batch.
   /// @param loss_limit parameters are not updated when the loss is above it.
   StepResult train_step(int64_t step, double rate, double loss_limit);
+  /// After a step whose loss was not finite, on the same batch: the name of the first operation of
+  /// the forward pass with a tensor that is not, such as layers.3.ffn.experts.up; empty if this
+  /// time all are, or the memory budget leaves no room to look. All ranks must call.
+  std::string find_not_finite(int64_t step);
   /// Every run of a graph in train_step() is recorded from now on, as one of step `step` + 1, in
   /// the steps that the recorder wants; it outlives the engine. Null: no more.
   void record(trace::TimelineRecorder* recorder) { recorder_ = recorder; }
@@ -120,6 +124,7 @@ class Engine {
   void run_micro_batches(int64_t step);
   void run_update(int64_t step, double rate, double loss_limit, StepResult& result);
   void sum_statistics(StepResult& result);
+  void run_evaluator(Batch& batch, int64_t first_sequence, bool first, bool last);
   void make_storage();
   /// Sums over ranks, in place.
   void sum_over_ranks(std::span<double> values) const;

@@ -64,6 +64,8 @@ Trainer::Trainer(const RunConfig& config, const RunDirectory& directory, bool re
     peak_flops_per_s_ = measure_peak(compute_threads(config.device, job));
   writer_ = std::make_unique<checkpoint::CheckpointWriter>(writer_options());
   if (job_.first()) open_logs();
+  load_next();
+  job_.agree([&] { rethrow_load_error(); });
 }
 
 Trainer::~Trainer() = default;
@@ -120,6 +122,7 @@ void Trainer::resume_from_latest() {
       loader_.check_identity(progress_.data_identity);
   });
   saved_step_ = progress_.step;
+  recent_losses_.assign(progress_.recent_losses.begin(), progress_.recent_losses.end());
   if (!job_.first()) return;
   checkpoint::remove_after(directory_.checkpoints(), progress_.step);
   spdlog::info("continuing from {} (step {})", path, progress_.step);
@@ -127,14 +130,14 @@ void Trainer::resume_from_latest() {
 
 TrainSummary Trainer::run() {
   const SignalGuard signals(config_.train.deadline_seconds, job_.first());
-  bool stop = job_.any(signals.requested());
+  bool stop = job_.any(signals.requested());  // the first batch is there
   while (progress_.step < config_.train.steps && !stop) {
     step();
     const int64_t every = config_.checkpoint.every;
     if (every > 0 && progress_.step % every == 0) save();
     for (const checkpoint::SaveReport& report : writer_->poll())
       if (!report.warning.empty()) spdlog::warn("{}", report.warning);
-    stop = job_.any(signals.requested());
+    stop = job_.any(!load_next() || signals.requested());
     if (evaluates_after(progress_.step) && !stop)
       evaluate(
           static_cast<uint64_t>(config_.train.eval_batches * config_.train.sequences_at_once()));
@@ -143,6 +146,10 @@ TrainSummary Trainer::run() {
                        .interrupted = progress_.step < config_.train.steps,
                        .evaluation = {}};
   if (saved_step_ != progress_.step) save();
+  if (job_.any(load_error_ != nullptr)) {
+    writer_->wait();
+    job_.agree([&] { rethrow_load_error(); });
+  }
   if (!summary.interrupted && validation_) evaluate(0);
   write_timeline();
   writer_->wait();
@@ -151,15 +158,43 @@ TrainSummary Trainer::run() {
   return summary;
 }
 
+bool Trainer::load_next() {
+  if (progress_.step >= config_.train.steps) return false;
+  try {
+    engine_.load(loader_, progress_.next_sample);
+  } catch (const Error&) {
+    load_error_ = std::current_exception();
+  }
+  return !load_error_;
+}
+
+void Trainer::rethrow_load_error() const {
+  if (!load_error_) return;
+  std::string where = concat("step ", progress_.step + 1);
+  if (saved_step_ >= 0)
+    where += concat(" (the run so far is in ",
+                    (directory_.checkpoints() / checkpoint::step_name(saved_step_)).string(), ")");
+  try {
+    std::rethrow_exception(load_error_);
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(concat(where, ": ", error.what()));
+  } catch (const IoError& error) {
+    throw IoError(concat(where, ": ", error.what()));
+  }
+}
+
 // A step that moved nothing does not count: the next one takes its number and the next samples.
 void Trainer::step() {
   const double rate = schedule_->rate(progress_.step + 1);
-  engine_.load(loader_, progress_.next_sample);
   const StepResult result = engine_.train_step(progress_.step, rate, loss_limit());
   progress_.next_sample += static_cast<uint64_t>(config_.train.global_batch);
   if (!result.updated) return handle_spike(result);
   ++progress_.step;
   progress_.tokens += result.tokens;
+  if (progress_.step > furthest_step_) {
+    furthest_step_ = progress_.step;
+    spikes_ = 0;
+  }
   append_loads();
   log_step(result, rate);
 }
@@ -173,17 +208,23 @@ double Trainer::loss_limit() const {
          static_cast<double>(recent_losses_.size());
 }
 
+std::string Trainer::first_not_finite() {
+  const std::string name = engine_.find_not_finite(progress_.step);
+  return name.empty() ? "" : concat("; the first tensor that is not is ", name);
+}
+
 void Trainer::handle_spike(const StepResult& result) {
   std::string problem = concat("step ", progress_.step + 1, ": ");
   if (result.not_finite.empty())
     problem += concat("the loss ", result.loss, " is above the limit ", loss_limit(),
                       " (train.spike_factor)");
   else if (result.not_finite == "loss")
-    problem += "the loss is not finite";
+    problem += "the loss is not finite" + first_not_finite();
   else
     problem += "the gradient of " + result.not_finite + " is not finite";
   ++spikes_;
   if (config_.train.on_spike == "stop" || spikes_ > kMostSpikes) {
+    if (spikes_ > kMostSpikes) problem += concat(", ", spikes_, " times without getting further");
     writer_->wait();
     throw NumericError(concat(
         problem, "; the last good checkpoint is ",
@@ -300,6 +341,8 @@ void Trainer::append_loads() {
 
 void Trainer::save() {
   if (loads_) loads_->flush();
+  if (config_.train.spike_factor > 0)
+    progress_.recent_losses.assign(recent_losses_.begin(), recent_losses_.end());
   writer_->save(make_snapshot(engine_, progress_));
   saved_step_ = progress_.step;
 }

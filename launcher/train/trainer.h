@@ -1,5 +1,6 @@
 #pragma once
 #include <deque>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,11 +48,17 @@ class Trainer {
   void open_logs();
   void resume_from_latest();
   std::string latest_checkpoint() const;
+  /// Fills the batch of the next step; what is wrong with its data stops the run after the state
+  /// is saved. @return whether there is a next step.
+  bool load_next();
+  void rethrow_load_error() const;
   void step();
   /// A loss above it is a spike; infinite while there is no limit.
   double loss_limit() const;
   /// Stops, skips or rolls back after a step that moved nothing.
   void handle_spike(const StepResult& result);
+  /// For the message about a loss that is not finite.
+  std::string first_not_finite();
   void roll_back();
   void log_step(const StepResult& result, double rate);
   void write_timeline();
@@ -77,7 +84,8 @@ class Trainer {
   std::unique_ptr<ProgressLine> line_;
   std::unique_ptr<trace::TimelineRecorder> recorder_;
   std::deque<double> recent_losses_;
-  int64_t spikes_ = 0;
+  int64_t spikes_ = 0, furthest_step_ = 0;
+  std::exception_ptr load_error_;
   int64_t saved_step_ = -1;
   std::optional<EvaluationResult> evaluation_;
 };

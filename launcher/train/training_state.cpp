@@ -51,9 +51,11 @@ bool holds(const checkpoint::Checkpoint& saved, checkpoint::Kind kind) {
 }
 
 nlohmann::json to_json(const Progress& progress) {
-  return {{"next_sample", progress.next_sample},
-          {"data_identity", progress.data_identity},
-          {"config", progress.config}};
+  nlohmann::json json = {{"next_sample", progress.next_sample},
+                         {"data_identity", progress.data_identity},
+                         {"config", progress.config}};
+  if (!progress.recent_losses.empty()) json["recent_losses"] = progress.recent_losses;
+  return json;
 }
 
 }  // namespace
@@ -88,6 +90,7 @@ Progress read_progress(const checkpoint::Checkpoint& saved) {
     progress.next_sample = extra.at("next_sample").get<uint64_t>();
     progress.data_identity = extra.at("data_identity").get<std::string>();
     progress.config = extra.at("config").get<std::string>();
+    if (extra.contains("recent_losses")) extra.at("recent_losses").get_to(progress.recent_losses);
   } catch (const nlohmann::json::exception& error) {
     throw InvalidArgument(
         concat(saved.path().string(), ": not the checkpoint of a training run: ", error.what()));

@@ -13,9 +13,10 @@ namespace hecate::launcher {
 struct Progress {
   int64_t step = 0;  ///< updates done
   int64_t tokens = 0;
-  uint64_t next_sample = 0;   ///< of the loader
-  std::string data_identity;  ///< empty: trained on nothing yet
-  std::string config;         ///< resolved, TOML
+  uint64_t next_sample = 0;           ///< of the loader
+  std::string data_identity;          ///< empty: trained on nothing yet
+  std::string config;                 ///< resolved, TOML
+  std::vector<double> recent_losses;  ///< what spikes are judged by; empty: nothing is
 };
 
 /// The progress alone, without tensors.

@@ -1,6 +1,7 @@
 #include "runtime/graph/executor.h"
 
 #include <algorithm>
+#include <cmath>
 #include <thread>
 
 namespace hecate::graph {
@@ -171,6 +172,7 @@ void Executor::run_op(int64_t index, Stream& stream) {
   if (op.run) op.run(context);
   if (options_.pace_flops_per_s > 0 && op.lane == LaneKind::compute) pace(op, begin);
   timings_[static_cast<size_t>(index)] = {nanoseconds(begin), nanoseconds(Clock::now())};
+  if (checks_) look_at(static_cast<int32_t>(index));
   release(op);
 }
 
@@ -182,6 +184,36 @@ void Executor::pace(const Op& op, Clock::time_point begin) const {
   std::this_thread::sleep_until(
       begin + std::chrono::duration_cast<Clock::duration>(
                   std::chrono::duration<double>(flops / options_.pace_flops_per_s)));
+}
+
+void Executor::check_finite(bool on) {
+  checks_ = on;
+  if (on) not_finite_ = {};
+}
+
+bool Executor::is_finite(BufferId id) const {
+  const Buffer& buffer = graph_->buffer(id);
+  // External memory is its owner's; tokens among it have none.
+  if (buffer.storage == Storage::external) return true;
+  int64_t bytes = buffer.bytes;
+  if (buffer.storage == Storage::pooled) bytes *= rows_[static_cast<size_t>(buffer.rows.index)];
+  const void* data = data_[static_cast<size_t>(id.index)];
+  const auto all = [&]<class T>(const T* values) {
+    return std::all_of(values, values + bytes / static_cast<int64_t>(sizeof(T)),
+                       [](T value) { return std::isfinite(value); });
+  };
+  if (buffer.dtype == DType::f32) return all(static_cast<const float*>(data));
+  if (buffer.dtype == DType::f64) return all(static_cast<const double*>(data));
+  return true;
+}
+
+void Executor::look_at(int32_t index) {
+  for (const BufferId id : graph_->ops()[static_cast<size_t>(index)].writes) {
+    if (is_finite(id)) continue;
+    const std::lock_guard lock(not_finite_mutex_);
+    if (not_finite_.op < 0 || index < not_finite_.op) not_finite_ = {.op = index, .buffer = id};
+    return;
+  }
 }
 
 void Executor::acquire(const Op& op) {

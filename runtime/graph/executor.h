@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -47,6 +48,12 @@ struct OpTiming {
   int64_t begin = 0, end = 0;
 };
 
+/// Where a run first went wrong.
+struct NotFinite {
+  int32_t op = -1;  ///< index of the operation, in program order; -1: nowhere
+  BufferId buffer;  ///< what it wrote
+};
+
 struct ExecutorOptions {
   /// > 0: compute operations last at least flops / this; the rest is slept (the paced device).
   double pace_flops_per_s = 0;
@@ -85,6 +92,12 @@ class Executor {
   /// @param first,last which micro-batch of the step this is (see When).
   void run(bool first_micro_batch = true, bool last_micro_batch = true);
 
+  /// While on, everything that an operation has written is looked at (slow: to find the cause of a
+  /// NaN). Turning it on forgets what was found.
+  void check_finite(bool on);
+  /// The first operation in program order that wrote a NaN or an infinity, in the runs since.
+  NotFinite not_finite() const { return not_finite_; }
+
   const StepGraph& graph() const { return *graph_; }
   const MemoryPlan& plan() const { return plan_; }
   /// Of the last run, per operation.
@@ -102,6 +115,8 @@ class Executor {
   static void run_task(void* self, int64_t index, Stream& stream);
   void run_op(int64_t index, Stream& stream);
   void pace(const Op& op, std::chrono::steady_clock::time_point begin) const;
+  void look_at(int32_t index);
+  bool is_finite(BufferId id) const;
   void acquire(const Op& op);
   void release(const Op& op);
   void release_all();
@@ -120,6 +135,9 @@ class Executor {
   std::vector<int64_t> tickets_;
   std::vector<OpTiming> timings_;
   bool first_ = true, last_ = true;
+  bool checks_ = false;
+  std::mutex not_finite_mutex_;
+  NotFinite not_finite_;
 };
 
 }  // namespace hecate::graph
