@@ -1,5 +1,7 @@
 #include "runtime/kernels/cpu/simd/tile.h"
 
+#include <utility>
+
 namespace hecate::kernels::cpu::HECATE_ISA_NS {
 namespace {
 
@@ -98,40 +100,32 @@ inline void column_block(Operands o, int64_t m) {
   if (m == 1) block<1, W>(o);
 }
 
-#ifdef HECATE_REAL_DOUBLE
-using Lane = int64_t;
-#else
-using Lane = int32_t;
-#endif
-using Lanes __attribute__((vector_size(kVectorBytes))) = Lane;
 static_assert(kLanes >= 2 && (kLanes & (kLanes - 1)) == 0);
 
 // Of rows i and i + Step of a square, swaps the upper lanes of one with the lower of the other in
 // every group of 2 Step lanes.
-template <int Step>
-inline void exchange(Vector (&rows)[kLanes]) {
-  Lanes low, high;
-  for (int lane = 0; lane < kLanes; ++lane) {
-    low[lane] = static_cast<Lane>((lane & Step) == 0 ? lane : lane - Step + kLanes);
-    high[lane] = static_cast<Lane>((lane & Step) == 0 ? lane + Step : lane + kLanes);
-  }
+template <int Step, int... Lane>
+inline void exchange(Vector (&rows)[kLanes], std::integer_sequence<int, Lane...>) {
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i)
     if ((i & Step) == 0) {
       const Vector a = rows[i], b = rows[i + Step];
-      rows[i] = __builtin_shuffle(a, b, low);
-      rows[i + Step] = __builtin_shuffle(a, b, high);
+      rows[i] =
+          __builtin_shufflevector(a, b, ((Lane & Step) == 0 ? Lane : Lane - Step + kLanes)...);
+      rows[i + Step] =
+          __builtin_shufflevector(a, b, ((Lane & Step) == 0 ? Lane + Step : Lane + kLanes)...);
     }
 }
 
 inline void transpose_square(const Real* x, int64_t x_row, Real* out, int64_t out_row) {
+  constexpr auto kEvery = std::make_integer_sequence<int, kLanes>();
   Vector rows[kLanes];
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) rows[i] = load(x + i * x_row);
-  exchange<1>(rows);
-  if constexpr (kLanes >= 4) exchange<2>(rows);
-  if constexpr (kLanes >= 8) exchange<4>(rows);
-  if constexpr (kLanes >= 16) exchange<8>(rows);
+  exchange<1>(rows, kEvery);
+  if constexpr (kLanes >= 4) exchange<2>(rows, kEvery);
+  if constexpr (kLanes >= 8) exchange<4>(rows, kEvery);
+  if constexpr (kLanes >= 16) exchange<8>(rows, kEvery);
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) store(out + i * out_row, rows[i]);
 }
