@@ -45,6 +45,8 @@ class CommunicatorBackend {
   virtual Work run(const ProgramOf& program, const char* operation, uint64_t agreement) = 0;
   virtual int64_t segment_bytes() const = 0;
   virtual std::vector<FlightEntry> flight_record() const = 0;
+  virtual Traffic traffic() const = 0;
+  virtual int64_t peak_scratch_bytes() const = 0;
 };
 
 }  // namespace hecate::collectives

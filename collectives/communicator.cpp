@@ -79,6 +79,14 @@ std::vector<FlightEntry> Communicator::flight_record() const {
   return backend_->flight_record();
 }
 
+Traffic Communicator::traffic() const {
+  return backend_->traffic();
+}
+
+int64_t Communicator::peak_scratch_bytes() const {
+  return backend_->peak_scratch_bytes();
+}
+
 Communicator Communicator::split(int color, int key, LaneKind lane) const {
   return Communicator(backend_->split(color, key, lane));
 }

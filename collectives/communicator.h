@@ -10,6 +10,7 @@
 
 #include "collectives/flight_record.h"
 #include "collectives/reduce_op.h"
+#include "collectives/traffic.h"
 #include "runtime/device/lane.h"
 #include "runtime/tensor/dtype.h"
 
@@ -132,6 +133,16 @@ class Communicator {
 
   /// The last operations of this process's rank, over all its communicators, oldest first.
   std::vector<FlightEntry> flight_record() const;
+  /// What this process's rank has exchanged with the ranks of this group since its world opened,
+  /// over all its communicators; peers are ranks of the group. Bytes as they travel (bf16 where
+  /// that is the type on the wire, partial sums in the accumulator's), relayed ones at every rank
+  /// that passes them on. An operation is counted whole once its handle has been waited for, before
+  /// that maybe in part. NCCL hides the transfers of its own collectives: planned ones (sparse
+  /// collectives, rows of tokens, sums in order), exchanges and all_to_all are counted. Any thread.
+  Traffic traffic() const;
+  /// The most memory that operations of this rank have held beside their callers' buffers, over
+  /// all its communicators. NCCL's is not counted. Any thread.
+  int64_t peak_scratch_bytes() const;
   /// How this group is implemented: "inproc", "mpi" or "nccl".
   std::string_view backend_name() const;
   CommunicatorBackend& backend() const { return *backend_; }

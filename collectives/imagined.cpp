@@ -58,6 +58,8 @@ class Imagined final : public CommunicatorBackend {
   Work run(const ProgramOf&, const char*, uint64_t) override { return nobody(); }
   int64_t segment_bytes() const override { return CommunicatorOptions{}.segment_bytes; }
   std::vector<FlightEntry> flight_record() const override { return {}; }
+  Traffic traffic() const override { return Traffic(size()); }
+  int64_t peak_scratch_bytes() const override { return 0; }
 
  private:
   [[noreturn]] Work nobody() const {

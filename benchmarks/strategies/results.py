@@ -3,9 +3,6 @@ import json
 import statistics
 import struct
 
-REAL_BYTES = 4
-EXCHANGES = 4  # per MoE layer and step: dispatch and combine, forward and backward
-
 
 def read_steps(text, first):
     """Training lines of a steps.jsonl, the first `first` steps left out."""
@@ -18,7 +15,7 @@ def median(values):
     return statistics.median(values) if values else 0.0
 
 
-def summarise(steps, d_model):
+def summarise(steps):
     """One run's medians."""
     if not steps:
         raise ValueError("no steps left: too few were run")
@@ -31,6 +28,13 @@ def summarise(steps, d_model):
     def sharded(key):
         return median(step["sharded"][key] for step in steps)
 
+    def sent(kind):
+        return median(step["traffic"]["sent_bytes"][kind] for step in steps)
+
+    def link(*kinds):
+        return median(sum(step["traffic"]["busiest_link_bytes"][kind] for kind in kinds)
+                      for step in steps)
+
     return {
         "steps": len(steps),
         "step_seconds": median(seconds),
@@ -40,10 +44,12 @@ def summarise(steps, d_model):
         "waited": {k: median(s["sharded"]["waited_seconds"].get(k, 0.0) for s in steps)
                    for k in waits},
         "planning_share": median(p / s for p, s in zip(planning, seconds)),
-        "link_bytes": EXCHANGES * d_model * REAL_BYTES * sharded("busiest_link_rows"),
+        # One after the other, so what is the busiest link of each counts.
+        "link_bytes": link("dispatch", "combine"),
+        "all_link_bytes": link("all"),
         "busiest_rank_rows": sharded("busiest_rank_rows"),
-        "gathered_bytes": sharded("gathered_bytes"),
-        "reduced_bytes": sharded("reduced_bytes"),
+        "gathered_bytes": sent("sparse_gather"),
+        "reduced_bytes": sent("sparse_reduce"),
     }
 
 

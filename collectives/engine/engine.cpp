@@ -74,7 +74,10 @@ void Doorbell::sleep(std::chrono::nanoseconds limit) {
 
 Engine::Engine(std::unique_ptr<Transport> transport, const CommunicatorOptions& options,
                Doorbell& doorbell)
-    : transport_(std::move(transport)), options_(options), doorbell_(&doorbell) {
+    : transport_(std::move(transport)),
+      options_(options),
+      doorbell_(&doorbell),
+      traffic_(transport_->size()) {
   const auto nodes = transport_->nodes();
   const int here = nodes[static_cast<size_t>(transport_->rank())];
   const int64_t locals = std::count(nodes.begin(), nodes.end(), here);
@@ -269,6 +272,10 @@ void Engine::count_send(Operation& op, const Step& step, int direction) {
   }
 }
 
+TrafficKind Engine::kind_of(const Operation& op) {
+  return op.in_prologue ? TrafficKind::other : op.traffic;
+}
+
 bool Engine::is_bulk(const Operation& op) const {
   return urgency(op.request.lane) > 0 && op.request.bytes > kSmallSegments * options_.segment_bytes;
 }
@@ -278,6 +285,7 @@ void Engine::post_send(Operation& op, int32_t number) {
   op.posted[static_cast<size_t>(number)] = 1;
   ++op.sends_in_flight;
   count_send(op, step, 1);
+  traffic_.add_sent(op.request.lane, kind_of(op), world_rank(op, step.peer), step.bytes);
   transport_->send(world_rank(op, step.peer), key_of(op, step), resolve(op, step.output),
                    step.bytes, is_bulk(op), {.operation = op.id, .step = number});
 }
@@ -372,6 +380,7 @@ bool Engine::handle_completions() {
       count_send(*op, step, -1);
     } else {
       --op->receives_in_flight;
+      traffic_.add_received(op->request.lane, kind_of(*op), world_rank(*op, step.peer), step.bytes);
     }
     release_step(*op, number);
     op->complete(number);

@@ -45,6 +45,8 @@ class Engine {
   void cancel(uint64_t operation);
   const CommunicatorOptions& options() const { return options_; }
   const FlightRecord& flight() const { return flight_; }
+  const TrafficCounters& traffic() const { return traffic_; }
+  int64_t peak_scratch_bytes() const { return ledger_.peak_total(); }
   Transport& transport() { return *transport_; }
   /// Fails everything that is not over, now and later: the world closes.
   void abandon();
@@ -73,6 +75,7 @@ class Engine {
   bool is_bulk(const Operation& operation) const;
   bool crosses(const Operation& operation, const Step& step) const;
   void count_send(Operation& operation, const Step& step, int direction);
+  static TrafficKind kind_of(const Operation& operation);
   bool run_reduction(Operation& operation);
   bool handle_completions();
   void check_received(Operation& operation, int32_t step);
@@ -96,6 +99,7 @@ class Engine {
   MemoryLedger ledger_;
   BlockPool scratch_{ledger_, MemoryCategory::communicator};
   FlightRecord flight_;
+  TrafficCounters traffic_;
   std::atomic<bool> failed_{false};
 
   std::atomic<bool> abandoned_{false};

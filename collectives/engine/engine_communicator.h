@@ -65,6 +65,8 @@ class EngineCommunicator final : public CommunicatorBackend {
     return engine().options().segment_bytes * (group_.nodes() == 1 ? kInsideFactor : 1);
   }
   std::vector<FlightEntry> flight_record() const override { return engine().flight().snapshot(); }
+  Traffic traffic() const override { return engine().traffic().snapshot(*ranks_); }
+  int64_t peak_scratch_bytes() const override { return engine().peak_scratch_bytes(); }
 
  private:
   struct Arguments;

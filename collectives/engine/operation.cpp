@@ -50,7 +50,10 @@ int32_t pop_smallest(std::vector<int32_t>& heap) {
 }
 
 Operation::Operation(uint64_t number, Submission submission, std::shared_ptr<EngineWork> awaited)
-    : id(number), request(std::move(submission)), work(std::move(awaited)) {
+    : id(number),
+      request(std::move(submission)),
+      work(std::move(awaited)),
+      traffic(traffic_kind(request.name, request.lane)) {
   peer_bytes.resize(request.ranks->size());
 }
 

@@ -74,6 +74,7 @@ class Operation {
   Submission request;
   std::shared_ptr<EngineWork> work;
   int64_t flight_ticket = 0;
+  TrafficKind traffic;
   std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point last_moved = begin;
   bool in_prologue = false;

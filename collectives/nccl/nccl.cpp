@@ -34,7 +34,8 @@ Communicator create(const Communicator& bootstrap, const CommunicatorOptions& op
     throw DeviceError(concat("nccl: device ", nccl_options.device, " of ", count));
   const DeviceScope scope(nccl_options.device);
   keep_freed_memory(nccl_options.device);
-  auto state = std::make_shared<RankState>(options, nccl_options, bootstrap.rank());
+  auto state =
+      std::make_shared<RankState>(options, nccl_options, bootstrap.rank(), bootstrap.size());
   std::vector<int> ranks(static_cast<size_t>(bootstrap.size()));
   std::iota(ranks.begin(), ranks.end(), 0);
   return Communicator(std::make_shared<NcclCommunicator>(

@@ -115,6 +115,16 @@ void NcclCommunicator::check_calls(const Call& call) const {
   }
 }
 
+void NcclCommunicator::count_sent(const char* operation, int peer, int64_t bytes) const {
+  state_->traffic.add_sent(lane(), traffic_kind(operation, lane()),
+                           (*ranks_)[static_cast<size_t>(peer)], bytes);
+}
+
+void NcclCommunicator::count_received(const char* operation, int peer, int64_t bytes) const {
+  state_->traffic.add_received(lane(), traffic_kind(operation, lane()),
+                               (*ranks_)[static_cast<size_t>(peer)], bytes);
+}
+
 Work NcclCommunicator::start(const Call& call, std::span<const Buffer> buffers,
                              const Enqueue& enqueue) {
   check_calls(call);
@@ -290,6 +300,8 @@ Work NcclCommunicator::all_to_all_v(const void* in, std::span<const int64_t> sen
       send(from + sends.offsets[t] * element, sends.counts[t] * element, target, comm, stream);
       receive(to + receives.offsets[s] * element, receives.counts[s] * element, source, comm,
               stream);
+      count_sent(call.name, target, sends.counts[t] * element);
+      count_received(call.name, source, receives.counts[s] * element);
     });
   });
 }
@@ -301,10 +313,14 @@ Work NcclCommunicator::exchange(std::span<const Send> sends, std::span<const Rec
   const Call call{.name = "exchange", .agreement = {}, .point_to_point = true};
   return start(call, buffers, [&](Channel& channel, const Mirror& mirror) {
     channel.group("exchange", [&](ncclComm_t comm, cudaStream_t stream) {
-      for (const Send& each : sends)
+      for (const Send& each : sends) {
         send(mirror.at(each.data), each.bytes, each.peer, comm, stream);
-      for (const Receive& each : receives)
+        count_sent(call.name, each.peer, each.bytes);
+      }
+      for (const Receive& each : receives) {
         receive(mirror.at(each.data), each.bytes, each.peer, comm, stream);
+        count_received(call.name, each.peer, each.bytes);
+      }
     });
   });
 }

@@ -36,6 +36,8 @@ class NcclCommunicator final : public CommunicatorBackend {
   Work run(const ProgramOf& program, const char* operation, uint64_t agreement) override;
   int64_t segment_bytes() const override { return state_->nccl.segment_bytes; }
   std::vector<FlightEntry> flight_record() const override { return state_->flight.snapshot(); }
+  Traffic traffic() const override { return state_->traffic.snapshot(*ranks_); }
+  int64_t peak_scratch_bytes() const override { return 0; }
 
   void use_stream(cudaStream_t stream) { channel_->use(stream); }
 
@@ -63,6 +65,8 @@ class NcclCommunicator final : public CommunicatorBackend {
   void carry_out(const Program& program, const Sequence& sequence, Channel& channel,
                  const Mirror& mirror, const char* name) const;
   void check_calls(const Call& call) const;
+  void count_sent(const char* operation, int peer, int64_t bytes) const;
+  void count_received(const char* operation, int peer, int64_t bytes) const;
   bool natively(DType type, ReduceOp op) const;
 
   std::shared_ptr<RankState> state_;

@@ -85,9 +85,13 @@ void NcclCommunicator::carry_out(const Program& program, const Sequence& sequenc
     channel.group(name, [&](ncclComm_t comm, cudaStream_t stream) {
       for (int32_t number : round.transfers) {
         const Step& step = program.steps[static_cast<size_t>(number)];
-        step.kind == StepKind::send
-            ? send(resolve(step.output), step.bytes, step.peer, comm, stream)
-            : receive(resolve(step.output), step.bytes, step.peer, comm, stream);
+        if (step.kind == StepKind::send) {
+          send(resolve(step.output), step.bytes, step.peer, comm, stream);
+          count_sent(name, step.peer, step.bytes);
+        } else {
+          receive(resolve(step.output), step.bytes, step.peer, comm, stream);
+          count_received(name, step.peer, step.bytes);
+        }
       }
     });
   }

@@ -23,8 +23,8 @@ std::string record_file(const std::string& directory, int rank) {
 
 }  // namespace
 
-RankState::RankState(const CommunicatorOptions& common, const Options& own, int rank)
-    : options(common), nccl(own), world_rank(rank), copies(/*urgent=*/true) {
+RankState::RankState(const CommunicatorOptions& common, const Options& own, int rank, int ranks)
+    : options(common), nccl(own), world_rank(rank), traffic(ranks), copies(/*urgent=*/true) {
   std::error_code ignored;  // what an earlier job left is no evidence
   if (!options.flight_directory.empty())
     std::filesystem::remove(record_file(options.flight_directory, world_rank), ignored);

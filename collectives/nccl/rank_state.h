@@ -15,12 +15,13 @@ class NcclWork;
 
 /// What a rank's groups share.
 struct RankState {
-  RankState(const CommunicatorOptions& common, const Options& own, int rank);
+  RankState(const CommunicatorOptions& common, const Options& own, int rank, int ranks);
 
   const CommunicatorOptions options;
   const Options nccl;
   const int world_rank;
   FlightRecord flight;
+  TrafficCounters traffic;
   Stream copies;  ///< results on their way to host memory
   std::mutex mutex;
   std::list<std::weak_ptr<NcclWork>> under_way;

@@ -170,6 +170,7 @@ StepResult Engine::train_step(int64_t step, double rate, double loss_limit) {
   StepResult result;
   result_ = &result;
   const auto begin = std::chrono::steady_clock::now();
+  const collectives::Traffic before = traffic();
   auto valid = static_cast<double>(batch_.valid_tokens());
   sum_over_ranks({&valid, 1});
   state_.statistics.reset();
@@ -182,10 +183,17 @@ StepResult Engine::train_step(int64_t step, double rate, double loss_limit) {
   if (sharded_) {
     if (sharded_->end_step(step + 1)) optimizer_->refresh();
     result.sharded = sharded_->take_report();
+    result.own_traffic = traffic();
+    result.own_traffic -= before;
+    result.traffic = sum_traffic(result.own_traffic, sharded_->dense_lane());
   }
   result.data_seconds = std::exchange(data_seconds_, 0);
   result.seconds = seconds_since(begin) + result.data_seconds;
   return result;
+}
+
+collectives::Traffic Engine::traffic() const {
+  return sharded_ ? sharded_->dense_lane().traffic() : collectives::Traffic();
 }
 
 // Afterwards every rank's statistics are those of the global batch.
@@ -319,6 +327,14 @@ std::string Engine::find_not_finite(int64_t step) {
   if (sharded_)
     sharded_->dense_lane().all_reduce(&op, &op, 1, DType::f64, collectives::ReduceOp::min).wait();
   return op < static_cast<double>(ops.size()) ? ops[static_cast<size_t>(op)].name : std::string();
+}
+
+MemoryBytes Engine::peak_bytes() const {
+  MemoryBytes bytes = ledger_.peak();
+  if (sharded_)
+    bytes[static_cast<size_t>(MemoryCategory::communicator)] +=
+        sharded_->dense_lane().peak_scratch_bytes();
+  return bytes;
 }
 
 MemoryBytes Engine::predicted_bytes(double load_factor) const {

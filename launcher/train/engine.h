@@ -11,6 +11,7 @@
 #include "collectives/topology.h"
 #include "launcher/train/batch.h"
 #include "launcher/train/sharded_model.h"
+#include "launcher/train/step_traffic.h"
 #include "models/optimizer.h"
 #include "models/storage.h"
 #include "models/transformer.h"
@@ -60,7 +61,9 @@ struct StepResult {
   bool updated = false;  ///< parameters moved
   /// "loss", or the parameter whose gradient is not finite (UpdateReport::bad); empty: all finite.
   std::string not_finite;
-  ShardedReport sharded;  ///< of this rank; zero on one rank
+  ShardedReport sharded;             ///< of this rank; zero on one rank
+  StepTraffic traffic;               ///< zero on one rank; what adds it up is not in it
+  collectives::Traffic own_traffic;  ///< of this rank, by rank of the job; empty on one rank
 };
 
 struct EvaluationResult {
@@ -112,6 +115,8 @@ class Engine {
   const graph::Executor& step_executor() const { return *step_; }
   const graph::Executor& update_executor() const { return *update_; }
   ThreadPool& compute_pool() { return lanes_.compute_pool(); }
+  /// Peak of each category since the start, communication's scratch memory included.
+  MemoryBytes peak_bytes() const;
   /// What the rank holds at most in a step whose rows are `load_factor` times what even routing
   /// gives, by category. Does not count evaluation.
   MemoryBytes predicted_bytes(double load_factor = 1) const;
@@ -124,6 +129,8 @@ class Engine {
   void run_micro_batches(int64_t step);
   void run_update(int64_t step, double rate, double loss_limit, StepResult& result);
   void sum_statistics(StepResult& result);
+  /// Of this rank, since its world opened.
+  collectives::Traffic traffic() const;
   void run_evaluator(Batch& batch, int64_t first_sequence, bool first, bool last);
   void make_storage();
   /// Sums over ranks, in place.

@@ -136,7 +136,6 @@ sharding::StepLoads ShardedModel::domain_loads() const {
 }
 
 ShardedReport ShardedModel::take_report() {
-  report_.traffic = training_->materializer().take_traffic();
   for (int64_t l = 0; l < experts_->chunks().layers; ++l)
     report_.exchange += training_->dispatcher(l).take_statistics();
   return std::exchange(report_, {});

@@ -31,7 +31,6 @@ struct ShardedOptions {
 /// What the experts' side of a step did, this rank's part.
 struct ShardedReport {
   double planning_seconds = 0;
-  sharding::exec::SparseTraffic traffic;
   sharding::exec::ExchangeStatistics exchange;
   sharding::exec::ReshardReport reshard;
 };

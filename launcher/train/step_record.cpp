@@ -51,14 +51,25 @@ Json sharded_of(const StepResult& result) {
       waited[std::string(graph::name_of(static_cast<graph::OpKind>(kind)))] =
           rounded(result.waited_by_kind[kind], 4);
   return {{"planning_seconds", rounded(report.planning_seconds, 4)},
-          {"gathered_bytes", report.traffic.gathered},
-          {"reduced_bytes", report.traffic.reduced},
           {"rows_sent", report.exchange.rows_sent},
           {"rows_computed", report.exchange.rows_computed},
           {"busiest_link_rows", report.exchange.busiest_link_rows},
           {"busiest_rank_rows", report.exchange.busiest_rank_rows},
           {"reshard_moves", report.reshard.moves},
           {"waited_seconds", std::move(waited)}};
+}
+
+Json by_kind(const StepTraffic::ByKind& bytes) {
+  Json result = Json::object();
+  for (size_t kind = 0; kind < collectives::kTrafficKinds; ++kind)
+    result[std::string(name_of(static_cast<collectives::TrafficKind>(kind)))] = bytes[kind];
+  return result;
+}
+
+Json traffic_of(const StepTraffic& traffic) {
+  Json links = by_kind(traffic.busiest_link_bytes);
+  links["all"] = traffic.busiest_link_bytes_of_all;
+  return {{"sent_bytes", by_kind(traffic.sent_bytes)}, {"busiest_link_bytes", std::move(links)}};
 }
 
 }  // namespace
@@ -77,16 +88,19 @@ std::string step_line(const StepRecord& record) {
   if (record.peak_flops_per_s > 0)
     line["flops_utilization"] = rounded(result.flops / result.seconds / record.peak_flops_per_s, 4);
   line["breakdown"] = breakdown_of(result);
-  if (record.result->sharded.exchange.rows_computed > 0) line["sharded"] = sharded_of(result);
+  if (record.ranks > 1) {
+    line["sharded"] = sharded_of(result);
+    line["traffic"] = traffic_of(result.traffic);
+  }
   Json load = Json::object();
   for (size_t layer = 0; layer < record.statistics->layers.size(); ++layer)
     if (!record.statistics->layers[layer].counts.empty())
       load[std::to_string(layer)] = load_of(record.statistics->layers[layer]);
   line["load"] = std::move(load);
   Json bytes = Json::object();
-  const MemoryBytes peak = record.ledger->peak();
   for (size_t i = 0; i < kMemoryCategories; ++i)
-    if (peak[i] > 0) bytes[std::string(name_of(static_cast<MemoryCategory>(i)))] = peak[i];
+    if (record.peak_bytes[i] > 0)
+      bytes[std::string(name_of(static_cast<MemoryCategory>(i)))] = record.peak_bytes[i];
   line["peak_bytes"] = std::move(bytes);
   return line.dump();
 }

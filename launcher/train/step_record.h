@@ -10,15 +10,17 @@ struct StepRecord {
   int64_t step = 0;    ///< updates done: 1 after the first
   int64_t tokens = 0;  ///< seen so far in the run
   double rate = 0;
+  int ranks = 1;
   double peak_flops_per_s = 0;  ///< multiply-add rate measured at start; 0: unknown
   const StepResult* result = nullptr;
   const models::StepStatistics* statistics = nullptr;
-  const MemoryLedger* ledger = nullptr;
+  MemoryBytes peak_bytes{};
 };
 
 /// One JSON object without a newline. Seconds by kind of operation under `breakdown`; per MoE layer
 /// the largest over the mean expert load, its entropy as a share of the largest possible, and
-/// dropped choices under `load`; `peak_bytes` by memory category.
+/// dropped choices under `load`; `peak_bytes` by memory category; on several ranks, what they sent
+/// one another under `traffic`.
 std::string step_line(const StepRecord& record);
 
 /// An evaluation after `step` updates.

@@ -261,10 +261,11 @@ void Trainer::log_step(const StepResult& result, double rate) {
   log_->append(step_line({.step = progress_.step,
                           .tokens = progress_.tokens,
                           .rate = rate,
+                          .ranks = job_.ranks(),
                           .peak_flops_per_s = peak_flops_per_s_,
                           .result = &result,
                           .statistics = &engine_.statistics(),
-                          .ledger = &engine_.ledger()}));
+                          .peak_bytes = engine_.peak_bytes()}));
 }
 
 void Trainer::trace(trace::StepRange steps) {

@@ -92,7 +92,6 @@ void Materializer::gather(int64_t layer, int64_t ring) {
   collectives::sparse_all_gather(sparse_, entry.gather, pointers_, dtype_of<Real>(),
                                  options_.bf16_wire ? DType::bf16 : dtype_of<Real>())
       .wait();
-  gathered_ += sent(entry.gather);
 }
 
 void Materializer::extend(const collectives::Communicator& communicator, int64_t layer,
@@ -121,7 +120,6 @@ void Materializer::extend(const collectives::Communicator& communicator, int64_t
   collectives::sparse_all_gather(communicator, gather, pointers, dtype_of<Real>(),
                                  options_.bf16_wire ? DType::bf16 : dtype_of<Real>())
       .wait();
-  gathered_ += sent(gather);
   entry.placement = placement;
   entry.gather = schedule(layer, placement, false);
   if (options_.training) entry.reduce = schedule(layer, placement, true);
@@ -136,7 +134,6 @@ void Materializer::reduce(int64_t layer, int64_t ring) {
   }
   collectives::sparse_reduce_scatter(sparse_, entry.reduce, inputs_, outputs_, dtype_of<Real>())
       .wait();
-  reduced_ += sent(entry.reduce);
 }
 
 void Materializer::clear_gradients(int64_t layer, int64_t ring) {
@@ -164,17 +161,6 @@ Real* Materializer::gradient(int64_t layer, int64_t expert, int64_t ring) const 
   if (store_->owns(layer, expert)) return store_->chunk(layer, expert).gradient;
   const int slot = layers_[static_cast<size_t>(layer)].slot_of[static_cast<size_t>(expert)];
   return slot < 0 ? nullptr : ring_chunk(gradients_, options_.gradient_rings, ring, slot);
-}
-
-int64_t Materializer::sent(const SparseSchedule& schedule) const {
-  int64_t bytes = 0;
-  for (const collectives::Transfer& transfer : schedule.transfers)
-    if (transfer.source == sparse_.rank()) bytes += transfer.bytes;
-  return bytes;
-}
-
-SparseTraffic Materializer::take_traffic() {
-  return {.gathered = gathered_.exchange(0), .reduced = reduced_.exchange(0)};
 }
 
 }  // namespace hecate::sharding::exec

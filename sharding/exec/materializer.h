@@ -1,5 +1,4 @@
 #pragma once
-#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -19,11 +18,6 @@ struct MaterializerOptions {
   bool training = true;         ///< gradients are needed
   bool bf16_wire = false;       ///< gather parameters rounded to bf16
   collectives::SparseAlgorithm algorithm = collectives::SparseAlgorithm::automatic;
-};
-
-/// Bytes that this rank has sent since the last call of take_traffic().
-struct SparseTraffic {
-  int64_t gathered = 0, reduced = 0;
 };
 
 /// Materialized experts of one rank. Memory is `rings` buffers of `slots` chunks; which ring a
@@ -59,7 +53,6 @@ class Materializer {
   Real* gradient(int64_t layer, int64_t expert, int64_t ring) const;
 
   const MaterializerOptions& options() const { return options_; }
-  SparseTraffic take_traffic();
 
  private:
   struct Layer {
@@ -74,7 +67,6 @@ class Materializer {
                                        bool reduce) const;
   void assign_slots(int64_t layer, const collectives::Placement& placement);
   Real* ring_chunk(const MemoryBlock& block, int64_t rings, int64_t ring, int slot) const;
-  int64_t sent(const collectives::SparseSchedule& schedule) const;
 
   ExpertStore* store_;
   collectives::Communicator sparse_;
@@ -84,7 +76,6 @@ class Materializer {
   MemoryBlock values_, gradients_;
   std::vector<void*> pointers_, outputs_;  // scratch of the sparse lane
   std::vector<const void*> inputs_;
-  std::atomic<int64_t> gathered_{0}, reduced_{0};
 };
 
 }  // namespace hecate::sharding::exec

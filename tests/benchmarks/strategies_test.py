@@ -10,13 +10,16 @@ sys.path.insert(0, str(ROOT / "benchmarks" / "strategies"))
 import results  # noqa: E402
 
 
-def line(step, seconds, link_rows=100):
+def line(step, seconds, link_bytes=800):
+    sent = {"dispatch": 3000, "combine": 3000, "sparse_gather": 7, "sparse_reduce": 8}
     return json.dumps({
         "step": step, "loss": 5.0, "step_seconds": seconds,
         "breakdown": {"dispatch": 0.25, "host": 0.001},
-        "sharded": {"planning_seconds": 0.001, "gathered_bytes": 7, "reduced_bytes": 8,
-                    "busiest_link_rows": link_rows, "busiest_rank_rows": 1000,
-                    "waited_seconds": {"dispatch": 0.125}}})
+        "sharded": {"planning_seconds": 0.001, "busiest_rank_rows": 1000,
+                    "waited_seconds": {"dispatch": 0.125}},
+        "traffic": {"sent_bytes": sent,
+                    "busiest_link_bytes": {"dispatch": link_bytes, "combine": 2 * link_bytes,
+                                           "all": 5 * link_bytes}}})
 
 
 def npy(samples):
@@ -33,19 +36,21 @@ class Results(unittest.TestCase):
 
     def test_medians_are_of_the_steps_given(self):
         steps = results.read_steps("\n".join(line(i, s) for i, s in enumerate((1, 5, 2))), -1)
-        summary = results.summarise(steps, d_model=4)
+        summary = results.summarise(steps)
         self.assertEqual(2, summary["step_seconds"])
         self.assertEqual((1, 5), (summary["fastest_seconds"], summary["slowest_seconds"]))
-        self.assertEqual(4 * 4 * 4 * 100, summary["link_bytes"])
+        self.assertEqual(2400, summary["link_bytes"])
+        self.assertEqual(4000, summary["all_link_bytes"])
+        self.assertEqual((7, 8), (summary["gathered_bytes"], summary["reduced_bytes"]))
         self.assertEqual(0.125, summary["waited"]["dispatch"])
         self.assertAlmostEqual(0.001, summary["planning_share"])
 
     def test_a_run_without_steps_is_an_error(self):
-        self.assertRaises(ValueError, results.summarise, [], 4)
+        self.assertRaises(ValueError, results.summarise, [])
 
     def test_ratios_need_both_runs(self):
-        run = results.summarise(results.read_steps(line(1, 2), 0), 4)
-        slow = results.summarise(results.read_steps(line(1, 6, link_rows=400), 0), 4)
+        run = results.summarise(results.read_steps(line(1, 2), 0))
+        slow = results.summarise(results.read_steps(line(1, 6, link_bytes=3200), 0))
         found = results.ratios({("fssdp", "replay"): run, ("ep", "replay"): slow})
         self.assertEqual(3, found["speedup over ep"])
         self.assertEqual(4, found["link bytes, ep / fssdp"])

@@ -10,6 +10,7 @@
 #include "tests/collectives/contract_dense.h"
 #include "tests/collectives/contract_sparse.h"
 #include "tests/collectives/contract_tokens.h"
+#include "tests/collectives/contract_traffic.h"
 #include "tests/collectives/contract_values.h"
 #include "tests/collectives/contract_world.h"
 
@@ -222,6 +223,9 @@ constexpr Case kCases[] = {
     {"SparsePairMatchesADirectComputation", sparse_pair_matches_a_direct_computation},
     {"SparseSumsHaveTheSameBits", sparse_sums_have_the_same_bits},
     {"TokenRowsGoAndComeBack", token_rows_go_and_come_back},
+    {"SparseBytesAreThoseOfTheSchedule", sparse_bytes_are_those_of_the_schedule},
+    {"TokenBytesAreThoseOfTheRows", token_bytes_are_those_of_the_rows},
+    {"EveryByteSentIsReceived", every_byte_sent_is_received},
     {"WorldGroupsAddUp", world_groups_add_up},
     {"TopologyIsMeasuredFast", topology_is_measured_fast},
 };
