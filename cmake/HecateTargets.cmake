@@ -24,6 +24,7 @@ if(HECATE_SANITIZE)
 endif()
 
 # hecate_test(NAME SOURCES ... DEPS ... [LABELS ...]): a GoogleTest executable, one ctest per case.
+# Cases of parameterised tests are listed by their names, not by what their values print as.
 function(hecate_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -34,6 +35,6 @@ function(hecate_test name)
     set(ARG_TIMEOUT 120)
   endif()
   math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * ${HECATE_TEST_TIMEOUT_SCALE}")
-  gtest_discover_tests(${name} TEST_PREFIX "${name}/" DISCOVERY_TIMEOUT 60
+  gtest_discover_tests(${name} TEST_PREFIX "${name}/" NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()

@@ -1,4 +1,5 @@
 #pragma once
+#include <ostream>
 #include <span>
 
 #include "collectives/communicator.h"
@@ -12,5 +13,8 @@ struct Case {
   void (*run)(const Communicator& world);
 };
 std::span<const Case> cases();
+inline void PrintTo(const Case* each, std::ostream* out) {
+  *out << each->name;
+}
 
 }  // namespace hecate::collectives::contract

@@ -1,4 +1,5 @@
 #pragma once
+#include <ostream>
 #include <span>
 
 #include "collectives/communicator.h"
@@ -16,6 +17,9 @@ struct Mismatch {
   int seen_by;
 };
 std::span<const Mismatch> mismatches();
+inline void PrintTo(const Mismatch& mismatch, std::ostream* out) {
+  *out << mismatch.name;
+}
 
 /// Makes one call on a group of its own. @return what was wrong about the outcome; empty: nothing.
 std::string outcome_of(const Communicator& world, const Mismatch& mismatch);

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -42,5 +43,8 @@ struct Variant {
   bool documents = false;
 };
 std::vector<Variant> variants();
+inline void PrintTo(const Variant& variant, std::ostream* out) {
+  *out << variant.name;
+}
 
 }  // namespace hecate::models

@@ -124,8 +124,10 @@ TEST_P(RestoredTrackerTest, KeepsTotalsOverAnotherNumberOfSources) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Forecasters, RestoredTrackerTest,
-                         testing::Values("mean", "last", "ema:0.3"),
-                         [](const auto& test) { return std::string(test.param).substr(0, 3); });
+                         testing::Values("mean", "last", "ema:0.3"), [](const auto& test) {
+                           const std::string name = test.param;
+                           return name.substr(0, name.find(':'));
+                         });
 
 TEST(LoadTrackerTest, RefusesAnotherHistory) {
   LoadTracker tracker(kShape, 5);

@@ -54,7 +54,8 @@ TEST_P(RankOutputTest, SrunsLabels) {
       ElementsAre("[0] hello\n", "[3] a: b\n", "[12] \n", "srun: error: 7: bad\n", "[1] end\n"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Pieces, RankOutputTest, ::testing::Values(1, 2, 7, 1000));
+INSTANTIATE_TEST_SUITE_P(Pieces, RankOutputTest, ::testing::Values(1, 2, 7, 1000),
+                         ::testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace hecate::launch

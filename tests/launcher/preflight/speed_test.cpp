@@ -61,7 +61,11 @@ TEST_P(MeasuredRanks, AllRanksKnowTheSameFigures) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, MeasuredRanks,
                          ::testing::Values(std::pair(1, 1), std::pair(2, 2), std::pair(4, 2),
-                                           std::pair(5, 2)));
+                                           std::pair(5, 2)),
+                         [](const auto& each) {
+                           return std::to_string(each.param.first) + "_on_nodes_of_" +
+                                  std::to_string(each.param.second);
+                         });
 
 TEST(MeasuredPace, APacedDeviceHasItsPace) {
   collectives::run_ranks(2, {}, [](const collectives::Communicator& comm) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,9 @@ struct RankCase {
   int64_t micro_batches = 1;
   std::vector<std::string> settings;
 };
+inline void PrintTo(const RankCase& test, std::ostream* out) {
+  *out << test.name;
+}
 
 /// The model and batch of all cases, complete: 24 sequences a step, 6 experts.
 RunConfig case_config(const TinyRun& run, const RankCase& test, int ranks);

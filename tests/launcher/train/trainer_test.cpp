@@ -57,6 +57,11 @@ TEST_P(ResumeTest, IsBitIdenticalToTheRunThatNeverStopped) {
   }
 }
 
+std::string resumed_name(const testing::TestParamInfo<std::vector<std::string>>& each) {
+  const char* names[] = {"plain", "micro_batches", "bias", "rs2", "masked"};
+  return names[each.index];
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Variants, ResumeTest,
     testing::Values(
@@ -64,7 +69,8 @@ INSTANTIATE_TEST_SUITE_P(
         std::vector<std::string>{"train.micro_batch=2", "model.dropout=0.1", "router.jitter=0.05"},
         std::vector<std::string>{"model.gate=sigmoid_bias", "router.z_loss=0.01"},
         std::vector<std::string>{"data.sampler=rs2", "data.rs2_share=0.2", "model.recompute=all"},
-        std::vector<std::string>{"model.objective=masked", "router.capacity_factor=0.8"}));
+        std::vector<std::string>{"model.objective=masked", "router.capacity_factor=0.8"}),
+    resumed_name);
 
 TEST_F(TrainerTest, MicroBatchesTrainTheSame) {
   const auto whole = run_.train("a", {}), parts = run_.train("b", {"train.micro_batch=1"});

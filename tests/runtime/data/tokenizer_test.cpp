@@ -121,7 +121,8 @@ TEST_P(TokenizerContract, DecodesTheDocumentEndToNothingAndRefusesOtherIds) {
   EXPECT_THROW(tokenizer_->decode(below), InvalidArgument);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TokenizerContract, ::testing::ValuesIn(tokenizer_names()));
+INSTANTIATE_TEST_SUITE_P(All, TokenizerContract, ::testing::ValuesIn(tokenizer_names()),
+                         [](const auto& each) { return each.param; });
 
 TEST(ByteTokenizer, IdIsTheByte) {
   const auto tokenizer = train("byte", "");

@@ -87,7 +87,8 @@ TEST_P(ThreadPoolTest, ScratchIsPerWorkerAndGrows) {
   EXPECT_GE(pool.scratch_bytes(), 100u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, ThreadPoolTest, testing::Values(1, 2, 3, 8));
+INSTANTIATE_TEST_SUITE_P(Threads, ThreadPoolTest, testing::Values(1, 2, 3, 8),
+                         testing::PrintToStringParamName());
 
 double process_cpu_seconds() {
   timespec time{};

@@ -101,7 +101,20 @@ TEST_P(ActivationTest, ThreadCountDoesNotChangeBits) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, ActivationTest,
                          ::testing::Values(Activation::gelu, Activation::gelu_tanh,
-                                           Activation::squared_relu, Activation::silu));
+                                           Activation::squared_relu, Activation::silu),
+                         [](const auto& each) {
+                           switch (each.param) {
+                             case Activation::gelu:
+                               return "gelu";
+                             case Activation::gelu_tanh:
+                               return "gelu_tanh";
+                             case Activation::squared_relu:
+                               return "squared_relu";
+                             case Activation::silu:
+                               return "silu";
+                           }
+                           return "?";
+                         });
 
 // Gate and up as the halves of one buffer.
 struct Halves {

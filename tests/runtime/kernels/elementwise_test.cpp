@@ -50,7 +50,8 @@ TEST_P(ElementwiseTest, AddScaleAndAddTo) {
               kElement, "scale");
 }
 
-INSTANTIATE_TEST_SUITE_P(Gaps, ElementwiseTest, ::testing::Values(0, 5));
+INSTANTIATE_TEST_SUITE_P(Gaps, ElementwiseTest, ::testing::Values(0, 5),
+                         ::testing::PrintToStringParamName());
 
 TEST(Elementwise, VectorsAreHandledLikeMatrices) {
   Cpu cpu;

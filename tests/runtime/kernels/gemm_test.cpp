@@ -63,7 +63,11 @@ INSTANTIATE_TEST_SUITE_P(
                       GemmCase{131, 1, 67, 2, 0.5, 1}, GemmCase{300, 190, 150, 1, 0, 0},
                       GemmCase{70, 1030, 40, 1, 1, 0}, GemmCase{0, 5, 3, 1, 0, 0},
                       GemmCase{5, 0, 3, 1, 1, 0}, GemmCase{6, 5, 0, 1, 0, 1},
-                      GemmCase{6, 5, 0, 1, 0.5, 1}));
+                      GemmCase{6, 5, 0, 1, 0.5, 1}),
+    [](const auto& each) {
+      const GemmCase& p = each.param;
+      return concat(p.m, "x", p.n, "x", p.k, p.beta == 0 ? "" : "_added");
+    });
 
 TEST(Gemm, RepeatsBitForBit) {
   Cpu cpu;
@@ -204,7 +208,12 @@ INSTANTIATE_TEST_SUITE_P(Loads, GroupedTest,
                                            std::vector<int64_t>{5},
                                            std::vector<int64_t>{1, 0, 1, 1},
                                            std::vector<int64_t>{0, 900, 2, 0, 31, 1},
-                                           std::vector<int64_t>{70, 64, 65, 63}));
+                                           std::vector<int64_t>{70, 64, 65, 63}),
+                         [](const auto& each) {
+                           std::string name = "rows";
+                           for (int64_t rows : each.param) name += concat("_", rows);
+                           return name;
+                         });
 
 TEST(Grouped, BackwardWeightSkipsExpertsThatAreElsewhere) {
   Cpu cpu;

@@ -239,7 +239,22 @@ TEST_P(RouterTest, NoTokensAndWrongShapes) {
 
 INSTANTIATE_TEST_SUITE_P(Gates, RouterTest,
                          ::testing::Values(Gate::softmax, Gate::softmax_renormalized, Gate::gshard,
-                                           Gate::switch_top1, Gate::sigmoid_bias));
+                                           Gate::switch_top1, Gate::sigmoid_bias),
+                         [](const auto& each) {
+                           switch (each.param) {
+                             case Gate::softmax:
+                               return "softmax";
+                             case Gate::softmax_renormalized:
+                               return "softmax_renormalized";
+                             case Gate::gshard:
+                               return "gshard";
+                             case Gate::switch_top1:
+                               return "switch_top1";
+                             case Gate::sigmoid_bias:
+                               return "sigmoid_bias";
+                           }
+                           return "?";
+                         });
 
 TEST(RouterStatistics, SumsProbabilitiesAndSquares) {
   const Matrix logits = Matrix::normal(333, 13, 1, 3, 1), p = Matrix::normal(333, 13, 2);
