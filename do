@@ -110,7 +110,7 @@ run_tests() {
   local failed=() preset tests
   for preset in asan tsan f64 release; do
     tests=(ctest --preset "$preset")
-    [[ $preset == release ]] && tests=(env HECATE_TEST_FULL=1 "${tests[@]}")
+    [[ $preset == release ]] && tests=(env HECATE_TEST_FULL=1 "${tests[@]}" -C full)
     { build "$preset" && "${tests[@]}"; } || failed+=("$preset")
   done
   ((${#failed[@]} == 0)) || { say "failed: ${failed[*]}"; exit 1; }

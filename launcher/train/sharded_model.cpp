@@ -65,8 +65,8 @@ ShardedModel::ShardedModel(const models::ModelConfig& model, const models::Param
   const ExpertChunks chunks = models::expert_chunks(layout);
   HECATE_CHECK(chunks.count() > 0, "strategy ", options.strategy,
                ": the model has no layer with experts (model.moe_layers = ", model.moe_layers, ")");
-  strategy_ = sharding::make_strategy(options.strategy,
-                                      strategy_inputs(chunks, lanes_.plan_topology, options));
+  strategy_ =
+      options.factory(options.strategy, strategy_inputs(chunks, lanes_.plan_topology, options));
   sharding::LoadShape shape{.layers = static_cast<int>(chunks.layers),
                             .sources = world.size(),
                             .experts = static_cast<int>(chunks.experts)};

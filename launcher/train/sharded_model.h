@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,8 +20,13 @@
 
 namespace hecate::launcher {
 
+using StrategyFactory = std::function<std::unique_ptr<sharding::Strategy>(
+    const std::string&, sharding::StrategyInputs)>;
+
 struct ShardedOptions {
   std::string strategy = "fssdp";
+  /// Makes `strategy`; the same on all ranks.
+  StrategyFactory factory = sharding::make_strategy;
   sharding::FssdpConfig fssdp;
   int overlap_degree = 0;   ///< t, resolved
   int memory_capacity = 0;  ///< m, resolved

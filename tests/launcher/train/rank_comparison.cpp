@@ -7,7 +7,6 @@
 namespace hecate::launcher {
 namespace {
 
-constexpr int64_t kBatch = 24;
 // Odd: owners that change every 2 steps do not after the last one, whose gradients are compared.
 constexpr int64_t kSteps = 5;
 // Enough to tell stale copies from fresh ones.
@@ -34,14 +33,15 @@ void expect_equal(const RankResult& many, const RankResult& one, double toleranc
 }  // namespace
 
 RunConfig case_config(const TinyRun& run, const RankCase& test, int ranks) {
-  std::vector<std::string> settings = {"train.global_batch=" + std::to_string(kBatch),
+  std::vector<std::string> settings = {"train.global_batch=" + std::to_string(test.batch),
                                        "model.experts=6",
                                        "fssdp.overlap_degree=3",
                                        "fssdp.memory_capacity=2",
                                        "router.z_loss=0.01",
                                        "router.source=zipf:1.2"};
   settings.insert(settings.end(), test.settings.begin(), test.settings.end());
-  settings.push_back("train.micro_batch=" + std::to_string(kBatch / test.micro_batches / ranks));
+  settings.push_back("train.micro_batch=" +
+                     std::to_string(test.batch / test.micro_batches / ranks));
   return run.config(settings);
 }
 

@@ -16,13 +16,14 @@ struct RankCase {
   int ranks = 1;
   int ranks_per_node = 0;
   int64_t micro_batches = 1;
+  int64_t batch = 24;  ///< sequences a step
   std::vector<std::string> settings;
 };
 inline void PrintTo(const RankCase& test, std::ostream* out) {
   *out << test.name;
 }
 
-/// The model and batch of all cases, complete: 24 sequences a step, 6 experts.
+/// The model and batch of all cases, complete; 6 experts.
 RunConfig case_config(const TinyRun& run, const RankCase& test, int ranks);
 
 RankResult run_case(const TinyRun& run, const RankCase& test, int64_t steps);

@@ -66,6 +66,7 @@ RankResult run_ranks(const RunConfig& config, const RankRunOptions& options) {
         inputs.memory_capacity = static_cast<int>(config.fssdp.memory_capacity);
         EngineOptions engine_config = engine_options(config, Job(worlds[rank]), inputs);
         engine_config.threads = 1;
+        if (options.adjust) options.adjust(engine_config);
         Engine engine(engine_config);
         if (options.prepare) options.prepare(engine);
         const data::Loader loader(config.data, static_cast<uint64_t>(config.seed),
@@ -74,6 +75,7 @@ RankResult run_ranks(const RunConfig& config, const RankRunOptions& options) {
           engine.load(loader, static_cast<uint64_t>(step * config.train.global_batch));
           const StepResult done =
               engine.train_step(step, options.rate, std::numeric_limits<double>::infinity());
+          if (options.after_step) options.after_step(engine, step + 1);
           const std::lock_guard lock(mutex);
           result.last[rank] = done;
           if (rank > 0) continue;

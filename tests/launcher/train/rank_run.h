@@ -27,8 +27,12 @@ struct RankRunOptions {
   int64_t first_step = 0;
   int64_t steps = 3;
   double rate = 1e-2;
+  /// Called on every rank with what its engine is made from.
+  std::function<void(EngineOptions&)> adjust = {};
   /// Called on every rank before its first step.
   std::function<void(Engine&)> prepare = {};
+  /// Called on every rank after each step, with the number of updates done.
+  std::function<void(Engine&, int64_t)> after_step = {};
   /// Called on every rank after its last step.
   std::function<void(Engine&)> finish = {};
 };
