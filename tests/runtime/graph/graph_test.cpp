@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <numeric>
 #include <random>
@@ -112,7 +113,7 @@ TEST_F(ExecutorTest, RandomGraphsNeverMixBuffers) {
   for (int round = 0; round < 50; ++round) {
     StepGraph graph;
     std::vector<BufferId> written;
-    bool failed = false;
+    std::atomic<bool> failed = false;  // of ops on all lanes
     for (int i = 0; i < 60; ++i) {
       const int64_t size = 1 + static_cast<int64_t>(random() % 64);
       const BufferId out = graph.add_buffer(concat("b", i), DType::i32, size);
@@ -125,7 +126,8 @@ TEST_F(ExecutorTest, RandomGraphsNeverMixBuffers) {
                           for (BufferId id : reads) {
                             const int64_t n = graph.buffer(id).bytes / 4;
                             const auto in = c.view<const int32_t>(id, {n});
-                            for (int64_t k = 0; k < n; ++k) failed |= in.data()[k] != id.index;
+                            for (int64_t k = 0; k < n; ++k)
+                              if (in.data()[k] != id.index) failed = true;
                           }
                           std::fill_n(c.view<int32_t>(out, {size}).data(), size, out.index);
                         }));
