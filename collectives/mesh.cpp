@@ -4,21 +4,10 @@
 #include <charconv>
 
 #include "runtime/base/error.h"
+#include "runtime/base/nearest_divisors.h"
 
 namespace hecate::collectives {
 namespace {
-
-// The divisors of `whole` next below and above `wanted`: "2 or 4".
-std::string nearest_divisors(int whole, int wanted) {
-  int below = 0, above = 0;
-  for (int divisor = 1; divisor <= whole; ++divisor) {
-    if (whole % divisor != 0) continue;
-    if (divisor <= wanted) below = divisor;
-    if (divisor >= wanted && above == 0) above = divisor;
-  }
-  if (below == 0 || below == above) return std::to_string(above);
-  return above == 0 ? std::to_string(below) : concat(below, " or ", above);
-}
 
 MeshShape filled(MeshShape shape, int ranks) {
   HECATE_CHECK(shape.dp >= 0 && shape.cp > 0 && shape.tp > 0 && shape.pp > 0, "mesh: dp ", shape.dp,

@@ -6,6 +6,7 @@
 
 #include "models/routing_rule.h"
 #include "runtime/base/error.h"
+#include "runtime/base/nearest_divisors.h"
 #include "runtime/base/rng.h"
 
 namespace hecate::models {
@@ -110,16 +111,24 @@ void round_up(std::vector<int64_t>& counts, const std::vector<int64_t>& remainde
     }
 }
 
+// What a trace of `recorded` ranks can be replayed on: fewer ranks that divide them, or a multiple.
+std::string nearest_ranks(int64_t recorded, int64_t ranks) {
+  if (ranks < recorded) return nearest_divisors(recorded, ranks);
+  const int64_t below = ranks / recorded * recorded;
+  return concat(below, " or ", below + recorded);
+}
+
 }  // namespace
 
 std::vector<int64_t> scaled_counts(const LoadTrace& trace, int64_t sample, int64_t rank,
                                    int64_t ranks, int64_t layer, int64_t experts, int64_t tokens,
                                    int64_t top_k) {
   HECATE_CHECK(experts > 0 && trace.experts % experts == 0, "replay: the trace has ", trace.experts,
-               " experts, which do not sum to ", experts);
+               " experts, which do not sum to ", experts,
+               "; nearest: ", nearest_divisors(trace.experts, experts));
   HECATE_CHECK(ranks > 0 && (trace.ranks % ranks == 0 || ranks % trace.ranks == 0),
                "replay: the trace has ", trace.ranks, " ranks, which neither sum to ", ranks,
-               " nor divide into them");
+               " nor divide into them; nearest: ", nearest_ranks(trace.ranks, ranks));
   HECATE_CHECK(top_k <= experts, "replay: top_k ", top_k, " of ", experts, " experts");
   const int64_t experts_each = trace.experts / experts;
   const int64_t sources = std::max<int64_t>(1, trace.ranks / ranks);

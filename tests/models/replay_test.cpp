@@ -122,12 +122,16 @@ TEST(ScaledCountsTest, AnotherShapeIsRefusedWithBoth) {
   const auto error = [&](const Target& to) {
     return message_of<InvalidArgument>([&] { scaled(trace, to); });
   };
-  EXPECT_EQ(error({.experts = 8}), "replay: the trace has 4 experts, which do not sum to 8");
-  EXPECT_EQ(error({.experts = 3}), "replay: the trace has 4 experts, which do not sum to 3");
+  EXPECT_EQ(error({.experts = 8}),
+            "replay: the trace has 4 experts, which do not sum to 8; nearest: 4");
+  EXPECT_EQ(error({.experts = 3}),
+            "replay: the trace has 4 experts, which do not sum to 3; nearest: 2 or 4");
   EXPECT_EQ(error({.ranks = 3}),
-            "replay: the trace has 4 ranks, which neither sum to 3 nor divide into them");
+            "replay: the trace has 4 ranks, which neither sum to 3 nor divide into them; nearest: "
+            "2 or 4");
   EXPECT_EQ(error({.ranks = 6}),
-            "replay: the trace has 4 ranks, which neither sum to 6 nor divide into them");
+            "replay: the trace has 4 ranks, which neither sum to 6 nor divide into them; nearest: "
+            "4 or 8");
   EXPECT_EQ(error({.top_k = 5}), "replay: top_k 5 of 4 experts");
   EXPECT_EQ(message_of<InvalidArgument>([&] {
               scaled(make_trace(1, 1, 1, 4, {0, 0, 0, 0}), {});
@@ -218,8 +222,9 @@ TEST_F(ReplayTest, FilesOfAnotherShapeAreRefused) {
   write<uint16_t>("<u2", {1, 1, 4}, {});
   EXPECT_EQ(error(), path_.string() + ": empty trace");
   write<uint16_t>("<u2", {1, 1, 4}, {1, 1, 1, 1});
-  EXPECT_EQ(error({.experts = 8, .top_k = 1}),
-            path_.string() + ": replay: the trace has 4 experts, which do not sum to 8");
+  EXPECT_EQ(
+      error({.experts = 8, .top_k = 1}),
+      path_.string() + ": replay: the trace has 4 experts, which do not sum to 8; nearest: 4");
   std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
   EXPECT_THAT(error(), HasSubstr(": cut off: shape (1, 1, 1, 4)"));
   EXPECT_THAT(message_of<IoError>([] { make_routing_source("replay:none.npy", {}); }),
