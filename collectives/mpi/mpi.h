@@ -35,6 +35,10 @@ class World {
   /// @throws CommError when the others do not come within the time-out.
   void close();
 
+  /// This rank goes without the others, who may not know: operations that are not over fail, now
+  /// and later, and close() and the destructor leave MPI as it is. Any thread; not a collective.
+  void abandon();
+
   /// The library's own collective, for comparison: MPI_Allreduce and the like, on the
   /// communication thread. Blocks. f32. @return seconds that the call took.
   enum class Native : uint8_t { all_reduce, all_gather, reduce_scatter, broadcast, all_to_all };

@@ -44,6 +44,19 @@ void start_mpi(int64_t segment_bytes) {
   if (provided < MPI_THREAD_FUNNELED) throw CommError("mpi: no thread support");
 }
 
+// Options by which ranks must agree how they talk. Whoever compares their configurations names what
+// differs, and needs ranks that can talk: until then they take the default.
+void take_common(CommunicatorOptions& options) {
+  const std::array<int, 2> mine = {options.ranks_per_node, options.check_arguments ? 1 : 0};
+  std::array<int, 2> least{}, most{};
+  check_mpi(MPI_Allreduce(mine.data(), least.data(), 2, MPI_INT, MPI_MIN, MPI_COMM_WORLD),
+            "MPI_Allreduce");
+  check_mpi(MPI_Allreduce(mine.data(), most.data(), 2, MPI_INT, MPI_MAX, MPI_COMM_WORLD),
+            "MPI_Allreduce");
+  if (least[0] != most[0]) options.ranks_per_node = 0;
+  if (least[1] != most[1]) options.check_arguments = false;
+}
+
 }  // namespace
 
 bool available() {
@@ -74,6 +87,7 @@ struct World::State : std::enable_shared_from_this<World::State> {
   void run(std::promise<void>& started) {
     try {
       start_mpi(options.segment_bytes);
+      take_common(options);
       auto transport = std::make_unique<MpiTransport>(options.ranks_per_node);
       communicator = transport->communicator();
       engine = std::make_unique<Engine>(std::move(transport), options, doorbell);
@@ -84,7 +98,7 @@ struct World::State : std::enable_shared_from_this<World::State> {
     }
     ProgressLoop::run({engine.get()}, doorbell, stop, /*external_events=*/true,
                       [this] { run_native(); });
-    if (!engine->failed()) MPI_Finalize();
+    if (!engine->failed() && !abandoned) MPI_Finalize();
     ended.set_value();
   }
 
@@ -99,7 +113,7 @@ struct World::State : std::enable_shared_from_this<World::State> {
 
   CommunicatorOptions options;
   Doorbell doorbell;
-  std::atomic<bool> stop{false};
+  std::atomic<bool> stop{false}, abandoned{false};
   std::unique_ptr<Engine> engine;
   MPI_Comm communicator = MPI_COMM_NULL;
   std::thread thread;
@@ -175,11 +189,16 @@ double World::native(Native call, const void* in, void* out, int64_t count) cons
   return result.get();
 }
 
+void World::abandon() {
+  state_->abandoned = true;
+  state_->engine->abandon();
+}
+
 void World::close() {
   if (state_->closed) return;
   state_->closed = true;
   std::exception_ptr failure;
-  if (!state_->engine->failed()) {
+  if (!state_->engine->failed() && !state_->abandoned) {
     // Ending MPI waits for every rank without a limit; this wait has one.
     try {
       all_.barrier().wait();

@@ -25,6 +25,8 @@ World::~World() = default;
 
 void World::close() {}
 
+void World::abandon() {}
+
 double World::native(Native, const void*, void*, int64_t) const {
   throw CommError("this build has no MPI");
 }

@@ -3,17 +3,21 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 
 #include "collectives/flight_comparison.h"
+#include "collectives/flight_record.h"
 #include "launcher/checkpoint/directory.h"
 #include "launcher/commands/commands.h"
 #include "launcher/commands/settings_options.h"
 #include "launcher/preflight/preflight.h"
+#include "launcher/preflight/speed.h"
 #include "launcher/run/logging.h"
 #include "launcher/train/job.h"
 #include "launcher/train/loaded_model.h"
+#include "launcher/train/prediction.h"
 #include "launcher/train/setup.h"
 #include "launcher/train/trainer.h"
 #include "launcher/version.h"
@@ -68,7 +72,7 @@ int report(const TrainSummary& summary, const RunDirectory& directory) {
 // Where ranks leave what they did last when communication fails: every rank must know it before any
 // of them can ask another.
 std::string flight_directory(const Options& options) {
-  if (!options.run.empty()) return (fs::path(options.run) / "flight").string();
+  if (!options.run.empty()) return RunDirectory::at(options.run).flight().string();
   const char* job = std::getenv("OMPI_MCA_ess_base_jobid");
   return "runs/.flight-" + std::string(job == nullptr ? "0" : job);
 }
@@ -120,7 +124,10 @@ fs::path open_run(const Options& options, const RunConfig& config, const Job& jo
   return job.share(path.string());
 }
 
+// A run directory that a rank does not see is no shared one: that rank's part of every checkpoint
+// would be missing.
 void log_of(const Job& job, const fs::path& run) {
+  RunDirectory::open(run);
   start_logging({.rank = job.rank(),
                  .ranks = job.ranks(),
                  .file = job.first() ? fs::path() : RunDirectory::at(run).log(job.rank()),
@@ -128,19 +135,77 @@ void log_of(const Job& job, const fs::path& run) {
                  .level = "info"});
 }
 
-void check_ranks(const RunConfig& config, const Job& job) {
+// What must be equal on all ranks: the options that are no part of the configuration, too.
+std::string start_text(const Options& options, const RunConfig& config) {
+  const auto given = [](const std::string& text) { return text.empty() ? "(not given)" : text; };
+  return concat("--resume = ", options.resume ? "yes" : "no", "\n--run = ", given(options.run),
+                "\n--trace = ", given(options.trace), "\n", config::to_toml(config));
+}
+
+void measure_ranks(const RunConfig& config, const Job& job) {
   if (job.ranks() == 1) return;
   const SpeedOptions speed{
       .threads = compute_threads(config.device, job),
       .seconds = 0.2,
       .pace_flops_per_s = config.device.kind == "paced" ? 1e9 * config.device.pace_gflops : 0};
-  const std::vector<RankSpeed> speeds =
-      preflight(job.world(), config::to_toml(config), version_text(), speed);
+  const std::vector<RankSpeed> speeds = measure_speed(job.world(), speed);
   spdlog::info("{}", speed_summary(speeds));
   if (const std::string slow = slow_ranks(speeds); !slow.empty()) spdlog::warn("{}", slow);
 }
 
-int train(const Options& options, const Configuration& read, const Job& job) {
+// How far a run has come, for what is said when it fails.
+struct Course {
+  std::string flight;
+  fs::path run;  // empty: there is none yet
+};
+
+void name_last_checkpoint(const fs::path& run) {
+  if (run.empty()) return;
+  const auto all = checkpoint::list_checkpoints(RunDirectory::at(run).checkpoints());
+  std::cerr << "last checkpoint: " << (all.empty() ? "none" : all.front().path.string())
+            << std::endl;
+}
+
+// Ranks that lost another: the first one tells at once, and the lowest that is left compares what
+// they did last.
+void report_lost(const CommError& error, const Job& job, const Course& course) {
+  if (job.first()) report_failure(error.what());
+  const std::string found = collectives::report_failure(course.flight, job.rank());
+  std::error_code ignored;
+  const std::string told = collectives::flight_report_file(course.flight);
+  if (found.empty() && fs::exists(told, ignored)) return spdlog::critical("{}", error.what());
+  if (!job.first()) report_failure(error.what());
+  std::cerr << found;
+  name_last_checkpoint(course.run);
+}
+
+// What `work` returns, or what its failure leaves to say and the exit code. On one rank errors are
+// passed on.
+int reporting(const Job& job, const Course& course, const std::function<int()>& work) {
+  int code = 1;
+  try {
+    return work();
+  } catch (const AgreedError& error) {
+    if (job.first())
+      std::cerr << "hecate: " << error.what() << std::endl;
+    else
+      spdlog::critical("{}", error.what());
+    code = error.exit_code();
+  } catch (const CommError& error) {
+    report_lost(error, job, course);
+    job.abandon();
+  } catch (const std::exception& error) {
+    if (job.ranks() == 1) throw;
+    report_failure(error.what());
+    name_last_checkpoint(course.run);
+    code = dynamic_cast<const InvalidArgument*>(&error) != nullptr ? 2 : 1;
+    job.abandon();
+  }
+  settle_terminal();
+  return code;
+}
+
+int train(const Options& options, const Configuration& read, const Job& job, Course& course) {
   start_logging({.rank = job.rank(),
                  .ranks = job.ranks(),
                  .file = {},
@@ -150,51 +215,33 @@ int train(const Options& options, const Configuration& read, const Job& job) {
   job.agree([&] {
     if (read.error) std::rethrow_exception(read.error);
     if (!options.trace.empty()) traced = trace::parse_step_range(options.trace);
-    if (job.ranks() > 1) mesh_of(read.config, job.world().nodes());
   });
-  check_ranks(read.config, job);
-  const fs::path path = open_run(options, read.config, job);
-  log_of(job, path);
-  FreshRun fresh(path, job.first() && !options.resume);
-  const RunDirectory directory = RunDirectory::at(path);
+  if (job.ranks() > 1) {
+    job.agree(
+        [&] { check_same_start(job.world(), start_text(options, read.config), version_text()); });
+    job.agree([&] { check_trainable(read.config, job); });
+  }
+  measure_ranks(read.config, job);
+  course.run = open_run(options, read.config, job);
+  FreshRun fresh(course.run, job.first() && !options.resume);
+  job.agree([&] { log_of(job, course.run); });
+  const RunDirectory directory = RunDirectory::at(course.run);
   Trainer trainer(read.config, directory, options.resume, job);
   fresh.keep();
   if (!options.trace.empty()) trainer.trace(traced);
-  const TrainSummary summary = trainer.run();
-  return job.first() ? report(summary, directory) : 0;
-}
-
-// What is left to say after communication has failed: who holds the others up, and where to go on.
-void report_lost(const std::string& flight, const Options& options, int rank) {
-  const std::string found = collectives::report_failure(flight, rank);
-  if (found.empty()) return;
-  std::cerr << found;
-  if (options.run.empty()) return;
-  const auto checkpoints =
-      checkpoint::list_checkpoints(RunDirectory::at(options.run).checkpoints());
-  std::cerr << "last checkpoint: "
-            << (checkpoints.empty() ? "none" : checkpoints.front().path.string()) << std::endl;
+  // What fails is said before the trainer goes: on its way out it may wait for ranks that are lost.
+  return reporting(job, course, [&] {
+    const TrainSummary summary = trainer.run();
+    return job.first() ? report(summary, directory) : 0;
+  });
 }
 
 int run(const Options& options) {
   const Configuration read = read_configuration(options);
   if (read.error && !collectives::mpi::launched()) std::rethrow_exception(read.error);
-  const std::string flight = flight_directory(options);
-  const Job job = Job::start(collectives::communicator_options(read.config.cluster, flight));
-  try {
-    return train(options, read, job);
-  } catch (const AgreedError& error) {
-    if (job.first()) std::cerr << "hecate: " << error.what() << std::endl;
-    return error.exit_code();
-  } catch (const InvalidArgument& error) {
-    if (job.ranks() == 1) throw;
-    std::cerr << "hecate: rank " << job.rank() << ": " << error.what() << std::endl;
-    return 2;
-  } catch (const CommError& error) {
-    std::cerr << "hecate: rank " << job.rank() << ": " << error.what() << std::endl;
-    report_lost(flight, options, job.rank());
-  }
-  return 1;
+  Course course{.flight = flight_directory(options), .run = options.resume ? options.run : ""};
+  const Job job = Job::start(collectives::communicator_options(read.config.cluster, course.flight));
+  return reporting(job, course, [&] { return train(options, read, job, course); });
 }
 
 }  // namespace

@@ -54,10 +54,4 @@ void check_same_start(const Communicator& comm, const std::string& config,
   }
 }
 
-std::vector<RankSpeed> preflight(const Communicator& comm, const std::string& config,
-                                 const std::string& build, const SpeedOptions& options) {
-  check_same_start(comm, config, build);
-  return measure_speed(comm, options);
-}
-
 }  // namespace hecate::launcher

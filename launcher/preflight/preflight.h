@@ -1,9 +1,7 @@
 #pragma once
 #include <string>
-#include <vector>
 
 #include "collectives/communicator.h"
-#include "launcher/preflight/speed.h"
 
 namespace hecate::launcher {
 
@@ -14,10 +12,5 @@ namespace hecate::launcher {
 ///   their ranks; CommError as every collective.
 void check_same_start(const collectives::Communicator& communicator, const std::string& config,
                       const std::string& build);
-
-/// What a run of several ranks does first: check_same_start, then measure_speed.
-std::vector<RankSpeed> preflight(const collectives::Communicator& communicator,
-                                 const std::string& config, const std::string& build,
-                                 const SpeedOptions& options = {});
 
 }  // namespace hecate::launcher

@@ -3,9 +3,13 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <iostream>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "runtime/base/error.h"
@@ -53,7 +57,7 @@ void start_logging(const LogOptions& options) {
     // redraws.
     const std::string clear = options.terminal ? "\r\x1b[K" : "";
     sinks.push_back(std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    sinks.back()->set_pattern(clear + "%H:%M:%S %l " + rank + "%v");
+    sinks.back()->set_pattern(clear + "%H:%M:%S %l %v");
   }
   if (!options.file.empty()) {
     sinks.push_back(file_sink(options.file));
@@ -75,6 +79,15 @@ void report_failure(const std::string& message) {
   spdlog::logger file("file", logger->sinks().back());
   file.critical(message);
   file.flush();
+}
+
+void settle_terminal() {
+  constexpr std::chrono::milliseconds kPause{1};
+  for (int waits = 1000; waits > 0; --waits) {
+    int unread = 0;
+    if (::ioctl(STDERR_FILENO, FIONREAD, &unread) != 0 || unread == 0) return;
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 }  // namespace hecate::launcher

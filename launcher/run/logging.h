@@ -17,13 +17,17 @@ struct LogOptions {
 };
 
 /// Rank 0 logs to standard error and to its file if it has one, the others to their file only
-/// (its directory is made). With several ranks each message starts with its rank. May be called
-/// again, when a run directory is there.
+/// (its directory is made). In files of several ranks each message starts with its rank. May be
+/// called again, when a run directory is there.
 /// @throws InvalidArgument for an unknown level, with the nearest; IoError naming the file.
 void start_logging(const LogOptions& options);
 
 /// Says why the program ends: on standard error, of whatever rank, because it may be the only one
 /// that knows; and in the log file if there is one.
 void report_failure(const std::string& message);
+
+/// Waits until whoever reads standard error through a pipe has taken all of it, at most a second.
+/// Before a rank ends with a failure: mpirun throws away what it has not read by then.
+void settle_terminal();
 
 }  // namespace hecate::launcher

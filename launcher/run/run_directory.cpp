@@ -12,6 +12,9 @@ namespace {
 // Tells a run's config.toml from anybody else's.
 constexpr std::string_view kMark = "# hecate run: the resolved configuration\n";
 
+// What ranks left that lost each other before there was a run.
+constexpr std::string_view kFlight = "flight";
+
 bool is_run(const std::filesystem::path& path) {
   std::error_code error;
   const std::filesystem::path config = path / "config.toml";
@@ -41,9 +44,11 @@ RunDirectory RunDirectory::create(const std::filesystem::path& path, std::string
                ": holds a run already; continue it with --resume or name another --run");
   const std::filesystem::directory_iterator entries(path, error);
   if (error) throw io::io_error(path, "list run directory", error.value());
-  if (entries != std::filesystem::directory_iterator())
-    throw InvalidArgument(concat(path.string(), ": expected a new or empty run directory, found ",
-                                 entries->path().filename().string()));
+  for (const auto& entry : entries) {
+    const std::string name = entry.path().filename().string();
+    HECATE_CHECK(name == kFlight, path.string(), ": expected a new or empty run directory, found ",
+                 name);
+  }
   RunDirectory run(path);
   io::write_file(run.config(), std::string(kMark) + std::string(config_toml));
   return run;
@@ -61,6 +66,10 @@ RunDirectory RunDirectory::open(const std::filesystem::path& path) {
 void RunDirectory::discard() const noexcept {
   std::error_code ignored;
   std::filesystem::remove_all(path_, ignored);
+}
+
+std::filesystem::path RunDirectory::flight() const {
+  return path_ / kFlight;
 }
 
 std::filesystem::path RunDirectory::log(int rank) const {

@@ -13,7 +13,8 @@ class RunDirectory {
   static std::filesystem::path fresh_path(std::string_view name);
 
   /// Makes the directory and writes the resolved configuration. One process per run calls it.
-  /// @throws InvalidArgument if it holds a run already, or anything else; IoError with path and
+  /// @throws InvalidArgument if it holds a run already, or anything else but flight(); IoError with
+  /// path and
   ///   reason if it cannot be made or written.
   static RunDirectory create(const std::filesystem::path& path, std::string_view config_toml);
 
@@ -32,6 +33,8 @@ class RunDirectory {
   std::filesystem::path steps() const { return path_ / "steps.jsonl"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   std::filesystem::path load_trace() const { return path_ / "loads.npy"; }
+  /// What ranks did last before they lost each other.
+  std::filesystem::path flight() const;
   std::filesystem::path log(int rank) const;
   std::filesystem::path timeline(int rank) const;
 

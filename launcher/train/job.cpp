@@ -58,6 +58,10 @@ void Job::barrier() const {
   if (world_) world_.barrier().wait();
 }
 
+void Job::abandon() const {
+  if (mpi_) mpi_->abandon();
+}
+
 void Job::agree(const std::function<void()>& work) const {
   if (!world_) return work();
   std::string outcome;  // exit code as one character, then the message

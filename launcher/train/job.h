@@ -2,6 +2,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ class AgreedError final : public std::exception {
 };
 
 /// The ranks that this program is one of: one without mpirun, all of mpirun's with it. A cheap
-/// handle; the last one ends MPI. Every method but the getters is a collective: all ranks must
-/// call, from one thread each.
+/// handle; the last one ends MPI. Every method but the getters and abandon() is a collective: all
+/// ranks must call, from one thread each.
 class Job {
  public:
   /// One rank that stands alone.
@@ -54,6 +55,17 @@ class Job {
   ///   of the first rank that failed, and its number unless all failed alike; alone, the error
   ///   itself. A CommError is passed on as it is: there is no agreeing any more.
   void agree(const std::function<void()>& work) const;
+  /// The same for work that makes something.
+  template <class Make>
+  auto agreed(const Make& make) const {
+    std::optional<decltype(make())> made;
+    agree([&] { made.emplace(make()); });
+    return *std::move(made);
+  }
+
+  /// After an error that the other ranks do not know of: what waits for them fails at once, and
+  /// MPI is left as it is when the last handle goes. Not a collective.
+  void abandon() const;
 
  private:
   std::shared_ptr<collectives::mpi::World> mpi_;

@@ -11,6 +11,7 @@
 #include "launcher/train/setup.h"
 #include "models/storage.h"
 #include "models/transformer.h"
+#include "runtime/base/nearest_divisors.h"
 #include "runtime/io/file.h"
 #include "sharding/overlap.h"
 
@@ -77,6 +78,11 @@ std::string read_text(const std::filesystem::path& path) {
 }  // namespace
 
 collectives::Mesh mesh_of(const RunConfig& config, std::span<const int> node_of) {
+  const int64_t per_node = config.cluster.ranks_per_node, ranks = std::ssize(node_of);
+  HECATE_CHECK(per_node == 0 || ranks % per_node == 0, "cluster.ranks_per_node = ", per_node,
+               ": does not divide ", ranks,
+               " ranks; nearest valid: ", nearest_divisors(ranks, per_node),
+               ", or 0 for the nodes that the launcher filled");
   try {
     return collectives::Mesh::make(node_of, {}, collectives::parse_domain(config.fssdp.domain));
   } catch (const InvalidArgument& error) {

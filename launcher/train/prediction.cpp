@@ -9,12 +9,15 @@
 namespace hecate::launcher {
 namespace {
 
-Engine imagined_engine(const RunConfig& config, const PlanInputs& inputs, int rank) {
+enum class Recorded : bool { ignored, read };  // loads of router.source = replay
+
+Engine imagined_engine(const RunConfig& config, const PlanInputs& inputs, int rank,
+                       Recorded loads = Recorded::ignored) {
   Job job;
   if (inputs.topology.ranks() > 1) job = Job(collectives::imagine(rank, inputs.topology.node_of));
   EngineOptions options = engine_options(config, job, inputs);
   options.dry = true;
-  options.router.source = "even";  // a recorded load is not looked at
+  if (loads == Recorded::ignored) options.router.source = "even";
   return Engine(options);
 }
 
@@ -76,6 +79,16 @@ int fitting_capacity(const RunConfig& config, const PlanInputs& inputs, double l
   if (t == 0) return 0;
   const int64_t copy = bytes_with(config, inputs, 1, load_factor) - none;
   return copy <= 0 ? t : static_cast<int>(std::min<int64_t>(t, (budget_of(config) - none) / copy));
+}
+
+void check_trainable(const RunConfig& config, const Job& job) {
+  const collectives::Link any{.bytes_per_s = 1e9, .latency_s = 1e-6};
+  const std::span<const int> nodes = job.world().nodes();
+  mesh_of(config, nodes);
+  PlanInputs inputs;
+  inputs.topology = {.node_of = {nodes.begin(), nodes.end()}, .inside = any, .between = any};
+  imagined_engine(config, inputs, job.rank(), Recorded::read);
+  fitting_capacity(config, inputs);
 }
 
 StepFlops predict_flops(const RunConfig& config, const PlanInputs& inputs) {

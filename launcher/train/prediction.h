@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "launcher/config/run_config.h"
+#include "launcher/train/job.h"
 #include "launcher/train/plan_inputs.h"
 #include "runtime/memory/ledger.h"
 
@@ -21,6 +22,10 @@ MemoryBytes predict_memory(const RunConfig& config, const PlanInputs& inputs, in
 /// where there is no budget. @throws InvalidArgument when not even none fit: how many bytes are
 /// missing, and which settings would do.
 int fitting_capacity(const RunConfig& config, const PlanInputs& inputs, double load_factor = 1);
+
+/// What this rank of a job of several would refuse when it makes the engine of a run, found out
+/// before there is anything of the run. Not a collective. @throws InvalidArgument, IoError.
+void check_trainable(const RunConfig& config, const Job& job);
 
 /// Other settings with which the run would fit its budget, as "key=value" with the bytes they
 /// need; empty if none of those tried does.

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <iostream>
@@ -53,17 +54,22 @@ Trainer::Trainer(const RunConfig& config, const RunDirectory& directory, bool re
       job_(job),
       plan_inputs_(plan_inputs_of(config, job, directory)),
       engine_(engine_options(config, job, plan_inputs_)),
-      loader_(config.data, static_cast<uint64_t>(config.seed), config.model.vocabulary,
-              config.model.sequence),
-      validation_(open_validation(config)),
+      loader_(job.agreed([&] {
+        return data::Loader(config.data, static_cast<uint64_t>(config.seed),
+                            config.model.vocabulary, config.model.sequence);
+      })),
+      validation_(job.agreed([&] { return open_validation(config); })),
       schedule_(scheduler::make_schedule(config.schedule, config.train.steps)) {
   progress_.data_identity = loader_.identity();
   if (resume) resume_from_latest();
   progress_.config = config::to_toml(config_);
   if (config.device.kind == "cpu")
     peak_flops_per_s_ = measure_peak(compute_threads(config.device, job));
-  writer_ = std::make_unique<checkpoint::CheckpointWriter>(writer_options());
-  if (job_.first()) open_logs();
+  const checkpoint::WriterOptions options = writer_options();
+  job_.agree([&] {
+    writer_ = std::make_unique<checkpoint::CheckpointWriter>(options);
+    if (job_.first()) open_logs();
+  });
   load_next();
   job_.agree([&] { rethrow_load_error(); });
 }
@@ -122,22 +128,25 @@ void Trainer::resume_from_latest() {
       loader_.check_identity(progress_.data_identity);
   });
   saved_step_ = progress_.step;
+  last_checkpoint_ = path;
   recent_losses_.assign(progress_.recent_losses.begin(), progress_.recent_losses.end());
-  if (!job_.first()) return;
-  checkpoint::remove_after(directory_.checkpoints(), progress_.step);
-  spdlog::info("continuing from {} (step {})", path, progress_.step);
+  job_.agree([&] {
+    if (job_.first()) checkpoint::remove_after(directory_.checkpoints(), progress_.step);
+  });
+  if (job_.first()) spdlog::info("continuing from {} (step {})", path, progress_.step);
 }
 
 TrainSummary Trainer::run() {
-  const SignalGuard signals(config_.train.deadline_seconds, job_.first());
+  SignalGuard signals(config_.train.deadline_seconds, speakers_before());
+  signals.set_note(last_good());
   bool stop = job_.any(signals.requested());  // the first batch is there
   while (progress_.step < config_.train.steps && !stop) {
     step();
     const int64_t every = config_.checkpoint.every;
     if (every > 0 && progress_.step % every == 0) save();
-    for (const checkpoint::SaveReport& report : writer_->poll())
-      if (!report.warning.empty()) spdlog::warn("{}", report.warning);
-    stop = job_.any(!load_next() || signals.requested());
+    stop = !load_next() || signals.requested();
+    stop = agree_to_stop(stop);
+    signals.set_note(last_good());
     if (evaluates_after(progress_.step) && !stop)
       evaluate(
           static_cast<uint64_t>(config_.train.eval_batches * config_.train.sequences_at_once()));
@@ -147,15 +156,70 @@ TrainSummary Trainer::run() {
                        .evaluation = {}};
   if (saved_step_ != progress_.step) save();
   if (job_.any(load_error_ != nullptr)) {
-    writer_->wait();
+    finish_saves();
     job_.agree([&] { rethrow_load_error(); });
   }
   if (!summary.interrupted && validation_) evaluate(0);
   write_timeline();
-  writer_->wait();
+  finish_saves();
   line_.reset();
   summary.evaluation = evaluation_;
   return summary;
+}
+
+// A save fails on all ranks, but they learn of it at different steps.
+bool Trainer::agree_to_stop(bool mine) {
+  constexpr double kGoOn = 0, kStop = 1, kSaveFailed = 2;
+  bool failed = false;
+  try {
+    take(writer_->poll());
+  } catch (const IoError&) {
+    save_error_ = std::current_exception();
+    failed = true;
+  }
+  const double most = job_.largest(failed ? kSaveFailed : mine ? kStop : kGoOn);
+  if (most == kSaveFailed) finish_saves();
+  return most > kGoOn;
+}
+
+void Trainer::take(const std::vector<checkpoint::SaveReport>& reports) {
+  for (const checkpoint::SaveReport& report : reports) {
+    last_checkpoint_ = report.path;
+    if (!report.warning.empty()) spdlog::warn("{}", report.warning);
+  }
+}
+
+void Trainer::finish_saves() {
+  job_.agree([&] {
+    try {
+      if (save_error_) std::rethrow_exception(save_error_);
+      take(writer_->wait());
+    } catch (const IoError& error) {
+      throw IoError(concat(error.what(), "; ", last_good()));
+    }
+  });
+}
+
+std::string Trainer::last_good() const {
+  return "the last good checkpoint is " +
+         (last_checkpoint_.empty() ? "none" : last_checkpoint_.string());
+}
+
+// Who tells the user about a signal in this rank's place while it lives: the ranks before it, when
+// all of them run on this machine; nobody where this rank is the first.
+std::optional<std::vector<int>> Trainer::speakers_before() const {
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  const std::vector<std::string> all =
+      job_.gather(concat(host.data(), ' ', static_cast<int>(::getpid())));
+  std::vector<int> before;
+  for (int rank = 0; rank < job_.rank(); ++rank) {
+    const std::string& text = all[static_cast<size_t>(rank)];
+    const size_t space = text.rfind(' ');
+    if (text.substr(0, space) != host.data()) return std::nullopt;
+    before.push_back(std::stoi(text.substr(space)));
+  }
+  return before;
 }
 
 bool Trainer::load_next() {
@@ -225,11 +289,8 @@ void Trainer::handle_spike(const StepResult& result) {
   ++spikes_;
   if (config_.train.on_spike == "stop" || spikes_ > kMostSpikes) {
     if (spikes_ > kMostSpikes) problem += concat(", ", spikes_, " times without getting further");
-    writer_->wait();
-    throw NumericError(concat(
-        problem, "; the last good checkpoint is ",
-        saved_step_ >= 0 ? (directory_.checkpoints() / checkpoint::step_name(saved_step_)).string()
-                         : std::string("none")));
+    finish_saves();
+    job_.agree([&] { throw NumericError(concat(problem, "; ", last_good())); });
   }
   const bool skip = config_.train.on_spike == "skip";
   if (job_.first()) spdlog::warn("{}; {}", problem, skip ? "update skipped" : "rolling back");
@@ -238,11 +299,14 @@ void Trainer::handle_spike(const StepResult& result) {
 
 // Back to the last checkpoint, past the samples that were seen since.
 void Trainer::roll_back() {
-  writer_->wait();
-  HECATE_CHECK(saved_step_ >= 0, "train.on_spike = rollback, but no checkpoint has been written");
+  finish_saves();
   const uint64_t next_sample = progress_.next_sample;
-  const checkpoint::Checkpoint saved(directory_.checkpoints() / checkpoint::step_name(saved_step_));
-  progress_ = restore(engine_, saved);
+  job_.agree([&] {
+    HECATE_CHECK(saved_step_ >= 0, "train.on_spike = rollback, but no checkpoint has been written");
+    const checkpoint::Checkpoint saved(directory_.checkpoints() /
+                                       checkpoint::step_name(saved_step_));
+    progress_ = restore(engine_, saved);
+  });
   progress_.next_sample = next_sample;
   if (job_.first()) log_ = std::make_unique<StepLog>(directory_.steps(), progress_.step);
   if (job_.first()) open_load_trace();
@@ -277,8 +341,7 @@ void Trainer::trace(trace::StepRange steps) {
 
 void Trainer::write_timeline() {
   if (!recorder_) return;
-  recorder_->write(directory_.timeline(job_.rank()));
-  job_.barrier();
+  job_.agree([&] { recorder_->write(directory_.timeline(job_.rank())); });
   if (!job_.first()) return;
   std::filesystem::path path = directory_.timeline(0);
   if (job_.ranks() > 1) {
@@ -341,10 +404,16 @@ void Trainer::append_loads() {
 }
 
 void Trainer::save() {
-  if (loads_) loads_->flush();
   if (config_.train.spike_factor > 0)
     progress_.recent_losses.assign(recent_losses_.begin(), recent_losses_.end());
-  writer_->save(make_snapshot(engine_, progress_));
+  job_.agree([&] {
+    if (loads_) loads_->flush();
+    try {
+      writer_->save(make_snapshot(engine_, progress_));
+    } catch (const IoError& error) {  // of the save before
+      throw IoError(concat(error.what(), "; ", last_good()));
+    }
+  });
   saved_step_ = progress_.step;
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 #include <deque>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "launcher/config/run_config.h"
 #include "launcher/run/load_trace_writer.h"
@@ -52,6 +54,13 @@ class Trainer {
   /// is saved. @return whether there is a next step.
   bool load_next();
   void rethrow_load_error() const;
+  /// Whether any rank wants to stop; throws on all when a save has failed.
+  bool agree_to_stop(bool mine);
+  void take(const std::vector<checkpoint::SaveReport>& reports);
+  /// Waits for the writer; what it throws is agreed.
+  void finish_saves();
+  std::string last_good() const;
+  std::optional<std::vector<int>> speakers_before() const;
   void step();
   /// A loss above it is a spike; infinite while there is no limit.
   double loss_limit() const;
@@ -85,8 +94,9 @@ class Trainer {
   std::unique_ptr<trace::TimelineRecorder> recorder_;
   std::deque<double> recent_losses_;
   int64_t spikes_ = 0, furthest_step_ = 0;
-  std::exception_ptr load_error_;
+  std::exception_ptr load_error_, save_error_;
   int64_t saved_step_ = -1;
+  std::filesystem::path last_checkpoint_;  ///< complete on disk
   std::optional<EvaluationResult> evaluation_;
 };
 

@@ -26,10 +26,9 @@ std::vector<std::string> errors(
 const std::string kConfig = "seed = 1\n\n[train]\nsteps = 10\n";
 const std::string kBuild = "hecate 0.1.0\ncommit: abc\n";
 
-TEST(PreflightTest, RanksThatAgreeGoOnAndKnowTheSpeeds) {
-  collectives::run_ranks(3, {}, [](const collectives::Communicator& comm) {
-    EXPECT_EQ(preflight(comm, kConfig, kBuild, {.seconds = 0.01}).size(), 3u);
-  });
+TEST(PreflightTest, RanksThatAgreeGoOn) {
+  const auto found = errors([](int) { return std::pair(kConfig, kBuild); });
+  for (const std::string& error : found) EXPECT_EQ(error, "(nothing thrown)");
 }
 
 TEST(PreflightTest, AnotherConfigurationIsNamedOnEveryRank) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -35,11 +36,37 @@ TEST(SignalGuardDeathTest, SecondSignalEndsTheProcessWith130) {
 TEST(SignalGuardDeathTest, OtherRanksStopSilently) {
   EXPECT_EXIT(
       {
-        const SignalGuard guard(60, false);
+        const SignalGuard guard(60, std::nullopt);
         raise(SIGUSR1);
         raise(SIGTERM);
       },
       ::testing::ExitedWithCode(130), "^$");
+}
+
+TEST(SignalGuardDeathTest, ARankSpeaksWhenThoseBeforeItAreGone) {
+  const auto stopped = [](const std::vector<int>& before) {
+    const SignalGuard guard(60, before);
+    raise(SIGUSR1);
+    raise(SIGTERM);
+  };
+  const pid_t gone = fork();
+  if (gone == 0) _exit(0);
+  waitpid(gone, nullptr, 0);
+  EXPECT_EXIT(stopped({gone, gone}), ::testing::ExitedWithCode(130), "stopping after this step");
+  EXPECT_EXIT(stopped({gone, getppid()}), ::testing::ExitedWithCode(130), "^$");
+}
+
+TEST(SignalGuardDeathTest, TheLastNoteIsInTheMessage) {
+  EXPECT_EXIT(
+      {
+        SignalGuard guard(60);
+        guard.set_note("an older one");
+        guard.set_note("saved in c/step-1");
+        raise(SIGTERM);
+        raise(SIGTERM);
+      },
+      ::testing::ExitedWithCode(130),
+      "hecate: stopping after this step; saved in c/step-1; once more to stop at once");
 }
 
 TEST(SignalGuardDeathTest, PassedDeadlineEndsTheProcessWith124) {
