@@ -176,6 +176,28 @@ void add_transfers(Builder& builder, const std::vector<PartView>& parts, int64_t
     builder.add(*piece.part, piece.begin, std::min(segment, piece.part->bytes - piece.begin));
 }
 
+LinkShares shares_of(const SparseSchedule& schedule, int rank, int ranks) {
+  const auto node = [&](int r) {
+    return static_cast<size_t>(schedule.node_of[static_cast<size_t>(r)]);
+  };
+  std::vector<double> enters(schedule.node_of.size());
+  LinkShares shares{.out = 0, .to = std::vector<double>(static_cast<size_t>(ranks))};
+  double leaves = 0;
+  for (const Transfer& transfer : schedule.transfers) {
+    if (node(transfer.source) == node(transfer.destination)) continue;
+    const auto bytes = static_cast<double>(transfer.bytes);
+    enters[node(transfer.destination)] += bytes;
+    if (node(transfer.source) == node(rank)) leaves += bytes;
+    if (transfer.source != rank) continue;
+    shares.out += bytes;
+    shares.to[static_cast<size_t>(transfer.destination)] += bytes;
+  }
+  if (leaves > 0) shares.out /= leaves;
+  for (int r = 0; r < ranks; ++r)
+    if (enters[node(r)] > 0) shares.to[static_cast<size_t>(r)] /= enters[node(r)];
+  return shares;
+}
+
 void check_memory(const SparseSchedule& schedule, const std::vector<PartView>& parts,
                   std::span<const void* const> chunks, int64_t width) {
   HECATE_CHECK(chunks.size() == schedule.chunk_bytes.size(), "sparse collective: ", chunks.size(),
@@ -201,7 +223,9 @@ Program gather_program(const SparseSchedule& schedule, int rank, int ranks,
   check_memory(schedule, parts, readable, static_cast<int64_t>(size_of(wire)));
   GatherBuilder builder(rank, ranks, chunks, narrowed, wire);
   add_transfers(builder, parts, usable_segment(segment_bytes));
-  return builder.take();
+  Program program = builder.take();
+  program.shares = shares_of(schedule, rank, ranks);
+  return program;
 }
 
 Program reduce_program(const SparseSchedule& schedule, int rank, int ranks,
@@ -219,7 +243,9 @@ Program reduce_program(const SparseSchedule& schedule, int rank, int ranks,
   const int64_t segment = usable_segment(segment_bytes);
   add_transfers(builder, parts, segment);
   builder.copy_unshared(parts, segment);
-  return builder.take();
+  Program program = builder.take();
+  program.shares = shares_of(schedule, rank, ranks);
+  return program;
 }
 
 }  // namespace hecate::collectives

@@ -1,6 +1,7 @@
 #include "collectives/engine/engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <utility>
 
@@ -21,7 +22,8 @@ constexpr size_t kLookPast = 64;
 // Bulk on its way at a time, in segments: from a node to all others (its ranks share the link), and
 // from a rank to each other one. Enough to keep the link busy while this thread waits for a
 // processor, and little: what a relay passes on waits behind it. One window per rank, so that a
-// rank that takes its time does not keep the link from the others.
+// rank that takes its time does not keep the link from the others; by the rank's share of the link
+// where the program says it, so that no stream gets ahead of those that need the link longest.
 constexpr int64_t kLinkSegments = 16;
 constexpr int64_t kPeerSegments = 4;
 // The same for bytes to a rank of this node.
@@ -290,6 +292,20 @@ void Engine::post_send(Operation& op, int32_t number) {
                    step.bytes, is_bulk(op), {.operation = op.id, .step = number});
 }
 
+int64_t Engine::window_of(double share) const {
+  const auto segments = std::lround(share * static_cast<double>(kLinkSegments));
+  return std::max<int64_t>(1, segments) * options_.segment_bytes;
+}
+
+int64_t Engine::peer_window(const Operation& op, int peer) const {
+  const auto& to = op.program.shares.to;
+  return to.empty() ? peer_window_ : window_of(to[static_cast<size_t>(peer)]);
+}
+
+int64_t Engine::link_window(const Operation& op) const {
+  return op.program.shares.to.empty() ? link_window_ : window_of(op.program.shares.out);
+}
+
 bool Engine::may_send(const Operation& op, const Step& step) const {
   if (op.sends_in_flight >= kSendWindow) return false;
   if (urgency(op.request.lane) == 0) return true;
@@ -297,7 +313,8 @@ bool Engine::may_send(const Operation& op, const Step& step) const {
   if (!crosses(op, step)) return queued + step.bytes <= std::max(kBulkInside, 2 * step.bytes);
   if (bulk_between_ == 0) return true;
   if (pass_time_ - last_urgent_ < kUrgentMemory) return false;
-  return queued + step.bytes <= peer_window_ && bulk_between_ + step.bytes <= link_window_;
+  return queued + step.bytes <= peer_window(op, step.peer) &&
+         bulk_between_ + step.bytes <= link_window(op);
 }
 
 bool Engine::post_sends(Operation& op) {

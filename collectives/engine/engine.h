@@ -71,6 +71,10 @@ class Engine {
   bool post_receives(Operation& operation);
   bool post_sends(Operation& operation);
   void post_send(Operation& operation, int32_t step);
+  /// Bytes of bulk that may be on their way: for a share of a link, to a rank, to other nodes.
+  int64_t window_of(double share) const;
+  int64_t peer_window(const Operation& operation, int peer) const;
+  int64_t link_window(const Operation& operation) const;
   bool may_send(const Operation& operation, const Step& step) const;
   bool is_bulk(const Operation& operation) const;
   bool crosses(const Operation& operation, const Step& step) const;
@@ -115,7 +119,7 @@ class Engine {
   std::vector<std::unique_ptr<Operation>> graveyard_;
   std::set<uint32_t> broken_;  // contexts with a failed operation
   std::vector<Completion> completions_;
-  int64_t link_window_ = 0, peer_window_ = 0;  // bytes of bulk that may be on their way
+  int64_t link_window_ = 0, peer_window_ = 0;  // where a program does not say its shares
   bool holds_back_ = false;
   int64_t local_sends_ = 0;   // on their way to ranks of this node
   int64_t bulk_between_ = 0;  // bytes of bulk on their way to other nodes

@@ -43,6 +43,13 @@ struct Step {
   int32_t inputs = 0, input_count = 0;  ///< reduce: range of Program::operands
 };
 
+/// How much of the links between nodes a rank's part needs, as shares of all that cross them. What
+/// is kept on its way follows them, so that all streams through a link end together. Empty: alike.
+struct LinkShares {
+  double out = 0;          ///< of the bytes that leave this rank's node: those this rank sends
+  std::vector<double> to;  ///< per rank: of those that enter its node, those sent by this one to it
+};
+
 /// Steps are in one order that all ranks share: if a transfer precedes another on any rank, it does
 /// so on every rank that has both, and no step depends on a later one. This is what makes bounded
 /// windows of transfers free of deadlock.
@@ -56,6 +63,7 @@ struct Program {
     int32_t before, after;
   };
   std::vector<Edge> edges;
+  LinkShares shares;
 };
 
 /// The accumulator's type: f32 for bf16, else the type itself.
