@@ -16,8 +16,10 @@ ExpertOps::ExpertOps(Builder& b, bool train) : runtime_(b.parallel().experts), t
   if (!active()) return;
   b.enter(-1, false);
   const sharding::exec::MaterializerOptions& options = runtime_->materializer().options();
-  for (int64_t ring = 0; ring < options.parameter_rings; ++ring)
+  for (int64_t ring = 0; ring < options.parameter_rings; ++ring) {
     parameters_.push_back(b.token(concat("materialized.", ring)));
+    if (runtime_->calibrates()) extensions_.push_back(b.token(concat("extension.", ring)));
+  }
   for (int64_t ring = 0; train && ring < options.gradient_rings; ++ring)
     gradients_.push_back(b.token(concat("replica_gradients.", ring)));
 }
@@ -27,10 +29,12 @@ ExpertOps::Use ExpertOps::use(int32_t layer) const {
           .parameter_ring = 0,
           .gradient_ring = 0,
           .parameters = {},
-          .gradients = {}};
+          .gradients = {},
+          .extension = {}};
   if (!active()) return use;
   use.parameter_ring = runtime_->parameter_ring(use.index);
   use.parameters = parameters_[static_cast<size_t>(use.parameter_ring)];
+  if (runtime_->calibrates()) use.extension = extensions_[static_cast<size_t>(use.parameter_ring)];
   if (!train_) return use;
   use.gradient_ring = runtime_->gradient_ring(use.index);
   use.gradients = gradients_[static_cast<size_t>(use.gradient_ring)];
@@ -118,11 +122,25 @@ void ExpertOps::gather(Builder& b, int64_t index, bool backward) const {
        .rows = {},
        .flops_per_row = 0,
        .bytes_per_row = 0},
-      [runtime = runtime_, target](OpContext&) {
-        runtime->materializer().gather(target.index, target.parameter_ring);
+      [runtime = runtime_, target, backward](OpContext&) {
+        if (backward)
+          runtime->materializer().gather_again(target.index, target.parameter_ring);
+        else
+          runtime->materializer().gather(target.index, target.parameter_ring);
       },
       runtime_->once_per_step() ? graph::When::first_micro_batch : graph::When::always);
   b.enter(current, was_backward);
+}
+
+void ExpertOps::extend(Builder& b, BufferId planned) const {
+  if (!active() || !runtime_->calibrates()) return;
+  const Use target = use(b.layer());
+  b.lane_op(
+      LaneKind::dispatch, OpKind::calibrate, "ffn.experts.extend", {planned, b.expert_weights()},
+      {target.extension}, {}, [runtime = runtime_, target](OpContext&) {
+        runtime->materializer().extend(runtime->lanes().dispatch, target.index,
+                                       target.parameter_ring, runtime->gradient_ring(target.index));
+      });
 }
 
 void ExpertOps::reduce(Builder& b) const {

@@ -18,6 +18,10 @@ namespace hecate::models {
 /// when backward starts and are not gathered twice. The first gather of a step waits for the dense
 /// parameters of its layer: they are needed before it, and on one link each would slow the other.
 ///
+/// Where plans are corrected after the gate, what that adds to a layer is gathered on the dispatch
+/// lane, ahead of the layer's tokens: on the sparse lane it would wait for the gathers of all
+/// layers to come. The layer's experts wait for it.
+///
 /// Where several domains share the owners' state, a layer's owned experts are put together on the
 /// dense lane before they are gathered, in a step's first micro-batch, and their gradients go back
 /// into slices after the last one's reduction.
@@ -31,11 +35,14 @@ class ExpertOps {
     int64_t index = 0;  ///< MoE layers counted from 0
     int64_t parameter_ring = 0, gradient_ring = 0;
     BufferId parameters, gradients;  ///< invalid where nothing is materialized
+    BufferId extension;              ///< invalid where plans are not corrected
   };
   Use use(int32_t layer) const;
 
   /// Before the embedding, for each layer in turn.
   void begin_layer(Builder& b, int32_t layer) const;
+  /// After a MoE layer's plan was made. @param planned written by what made it.
+  void extend(Builder& b, BufferId planned) const;
   /// After the operations of a MoE layer's experts, forward and backward.
   void after_forward(Builder& b) const;
   void after_backward(Builder& b) const;
@@ -56,7 +63,7 @@ class ExpertOps {
   int64_t window_ = 0;           // layers that come before the first one's experts run
   std::vector<int32_t> layers_;  // of each MoE layer
   std::vector<int64_t> index_;   // of each layer, -1: dense
-  std::vector<BufferId> parameters_, gradients_;  // per ring
+  std::vector<BufferId> parameters_, gradients_, extensions_;  // per ring
 };
 
 }  // namespace hecate::models

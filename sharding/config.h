@@ -15,6 +15,7 @@ struct FssdpConfig {
   int64_t window = 5;
   std::string forecast = "mean";
   bool calibrate = false;
+  double expert_gflops = 0;
   std::string dense = "zero1";
   int64_t prefetch_depth = 1;
   std::string gather_dtype = "f32";
@@ -35,13 +36,21 @@ struct FssdpConfig {
           at_least(-1));
     visit("memory_capacity", self.memory_capacity,
           "m: experts of a layer that a rank holds beside its own; -1: what device.memory_gib "
-          "leaves, at most t",
+          "leaves, at most t (with calibrate 2 t)",
           at_least(-1));
     visit("reshard_every", self.reshard_every, "steps between new owners; 0: never", at_least(0));
     visit("window", self.window, "steps of measured load that the forecast looks at", at_least(1));
     visit("forecast", self.forecast, "mean | last | ema:A", any());
     visit("calibrate", self.calibrate,
-          "gather more experts after the gate where the true load pays for it", any());
+          "fssdp, fssdp-rm: gather more experts after the gate, into the slots that the forecast "
+          "left "
+          "free, where the true load pays for it",
+          any());
+    visit(
+        "expert_gflops", self.expert_gflops,
+        "compute rate of experts that calibrate and new owners must pay off against, 10^9 flop/s; "
+        "0: measured once",
+        at_least(0));
     visit("dense", self.dense,
           "dense parameters: zero1 (ranks share their optimizer state) or zero3 (parameters and "
           "gradients too: layers are gathered when they are used)",

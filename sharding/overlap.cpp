@@ -9,12 +9,6 @@
 namespace hecate::sharding {
 namespace {
 
-double two_digits(double value) {
-  if (value <= 0) return 0;
-  const double scale = std::pow(10.0, std::floor(std::log10(value)) - 1);
-  return std::round(value / scale) * scale;
-}
-
 // Of the slowest kind of link that a copy to every device uses; 0 where none is used.
 double bandwidth(const collectives::Topology& topology) {
   std::vector<int> ranks_of(static_cast<size_t>(topology.nodes()));
@@ -57,6 +51,12 @@ int largest_fit(const CapacityInputs& in) {
 }
 
 }  // namespace
+
+double two_digits(double value) {
+  if (value <= 0) return 0;
+  const double scale = std::pow(10.0, std::floor(std::log10(value)) - 1);
+  return std::round(value / scale) * scale;
+}
 
 OverlapInputs quantised(OverlapInputs inputs) {
   inputs.topology = collectives::quantised(std::move(inputs.topology));

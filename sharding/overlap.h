@@ -20,6 +20,9 @@ struct OverlapInputs {
 /// the noise of measurement.
 OverlapInputs quantised(OverlapInputs inputs);
 
+/// To two significant digits; 0 for what is not positive.
+double two_digits(double value);
+
 /// How many experts' collectives fit under the non-MoE compute, forward and backward apart.
 struct OverlapDegree {
   int forward = 0, backward = 0;

@@ -38,6 +38,14 @@ void RunConfig::validate() const {
   scheduler::make_schedule(schedule, train.steps);
   HECATE_CHECK(!trace_loads || !model.expert_layers().empty(),
                "trace_loads = true, but no layer of the model has experts (model.moe_layers)");
+  HECATE_CHECK(
+      !fssdp.calibrate || strategy == "auto" || strategy == "fssdp" || strategy == "fssdp-rm",
+      "fssdp.calibrate = true: strategy ", strategy,
+      " plans nothing from loads that the gate could correct; expected fssdp or fssdp-rm");
+  HECATE_CHECK(!fssdp.calibrate || (fssdp.overlap_degree != 0 && fssdp.memory_capacity != 0),
+               "fssdp.calibrate = true with fssdp.overlap_degree = ", fssdp.overlap_degree,
+               " and fssdp.memory_capacity = ", fssdp.memory_capacity,
+               ": nothing could ever be gathered; expected values above 0, or -1");
   HECATE_CHECK(train.on_spike != "rollback" || checkpoint.every > 0,
                "train.on_spike = rollback needs checkpoint.every above 0, got ", checkpoint.every);
 }

@@ -109,6 +109,7 @@ std::string plan_run(const RunConfig& config, const RunPlanOptions& options) {
   const collectives::Mesh mesh = mesh_of(config, inputs.topology.node_of);
   const bool links = links_given(config, inputs.topology);
   const double rate = device_rate(config, options.ranks);
+  inputs.expert_flops_per_s = rate;
   const StepFlops flops = predict_flops(config, inputs);
   inputs.forward_seconds = flops.layer_forward / rate;
   inputs.backward_seconds = flops.layer_backward / rate;
@@ -128,6 +129,7 @@ std::string plan_run(const RunConfig& config, const RunPlanOptions& options) {
     out << "t = " << inputs.overlap_degree
         << " experts gathered ahead per layer, m = " << inputs.memory_capacity
         << " copies per rank and layer";
+    if (config.fssdp.calibrate) out << ", what the forecast leaves of them filled after the gate";
     if (config.fssdp.overlap_degree < 0 && !links)
       out << " (links unknown: give cluster.between_gb_per_s or cluster.inside_gb_per_s)";
     out << "\n";

@@ -42,13 +42,81 @@ LayerSeconds layer_seconds_of(const graph::Executor& executor) {
   return seconds;
 }
 
+// Flops of the experts' products over the time of all that runs once per row of an expert.
+double expert_rate_of(const graph::Executor& executor) {
+  double flops = 0, seconds = 0;
+  for (size_t i = 0; i < executor.graph().ops().size(); ++i) {
+    const graph::Op& op = executor.graph().ops()[i];
+    const bool product = op.kind == graph::OpKind::expert_gemm;
+    if (!op.cost.rows.valid() || !(product || op.kind == graph::OpKind::elementwise)) continue;
+    const graph::OpTiming& timing = executor.timings()[i];
+    seconds += 1e-9 * static_cast<double>(timing.end - timing.begin);
+    if (product)
+      flops += op.cost.flops_per_row *
+               static_cast<double>(executor.rows()[static_cast<size_t>(op.cost.rows.index)]);
+  }
+  return flops / std::max(seconds, 1e-9);
+}
+
+// Trains a model of one layer a few times on rows of one token. @param visit after each run.
+template <class Visit>
+void run_layer(const RunConfig& config, const models::ModelConfig& model,
+               const models::RouterConfig& router, const models::BatchShape& batch, int threads,
+               const Visit& visit) {
+  const models::ParameterLayout layout(model);
+  MemoryLedger ledger;
+  const double pace = config.device.kind == "paced" ? 1e9 * config.device.pace_gflops : 0;
+  graph::LaneSet lanes(threads, false);
+  models::LocalStorage storage(layout, ledger, true);
+  models::ModelState state;
+  state.parameters = storage.table();
+  models::initialize(static_cast<uint64_t>(config.seed), storage);
+  const models::TransformerGraph graph(model, router, layout, state, batch,
+                                       models::GraphMode::train, false);
+  graph::Executor executor(graph.graph(), lanes, ledger, {.pace_flops_per_s = pace});
+  graph.bind_constants(executor);
+  std::vector<int32_t> ids(static_cast<size_t>(batch.tokens()), 1);
+  executor.bind(graph.inputs().tokens, ids.data());
+  executor.bind(graph.inputs().targets, ids.data());
+  for (int run = 0; run < kLayerRuns; ++run) {
+    executor.run();
+    visit(executor);
+  }
+}
+
+double expert_elements(const models::ModelConfig& model) {
+  return static_cast<double>((model.gated() ? 3 : 2) * model.d_model * model.expert_hidden);
+}
+
+sharding::OverlapDegree overlap_of(const RunConfig& config, const PlanInputs& inputs) {
+  const double elements = expert_elements(config.model);
+  sharding::OverlapInputs overlap;
+  overlap.topology = domain_topology(config, inputs.topology);
+  overlap.forward_seconds = inputs.forward_seconds;
+  overlap.backward_seconds = inputs.backward_seconds;
+  overlap.gather_bytes = elements * (config.fssdp.gather_dtype == "bf16" ? 2 : sizeof(Real));
+  overlap.reduce_bytes = elements * sizeof(Real);
+  overlap.gathers_in_backward = config.strategy == "fssdp-rm";
+  return sharding::overlap_degree(sharding::quantised(overlap),
+                                  static_cast<int>(config.model.experts));
+}
+
+bool needs_expert_rate(const RunConfig& config) {
+  const bool plans = config.strategy != "ep" && config.strategy != "fsdp";
+  return plans && config.fssdp.expert_gflops == 0 && !config.model.expert_layers().empty() &&
+         (config.fssdp.calibrate || config.fssdp.reshard_every > 0);
+}
+
 PlanInputs measure(const RunConfig& config, const Job& job) {
   PlanInputs inputs;
   inputs.topology = collectives::cluster_topology(job.world(), config.cluster);
-  if (config.fssdp.overlap_degree >= 0) return inputs;
+  const int threads = compute_threads(config.device, job);
   job.barrier();
-  const LayerSeconds seconds =
-      measure_layer_seconds(config, compute_threads(config.device, job), job.ranks());
+  if (needs_expert_rate(config))
+    inputs.expert_flops_per_s =
+        sharding::two_digits(1 / job.largest(1 / measure_expert_rate(config, threads)));
+  if (config.fssdp.overlap_degree >= 0) return inputs;
+  const LayerSeconds seconds = measure_layer_seconds(config, threads, job.ranks());
   inputs.forward_seconds = job.largest(seconds.forward);
   inputs.backward_seconds = job.largest(seconds.backward);
   return inputs;
@@ -95,49 +163,44 @@ collectives::Topology domain_topology(const RunConfig& config,
   return collectives::topology_of(topology, mesh_of(config, topology.node_of).domain_ranks(0));
 }
 
+double expert_row_flops(const models::ModelConfig& model, bool recomputes) {
+  return (recomputes ? 8.0 : 6.0) * expert_elements(model);
+}
+
 int overlap_degree_of(const RunConfig& config, const PlanInputs& inputs) {
-  const models::ModelConfig& model = config.model;
-  const auto elements =
-      static_cast<double>((model.gated() ? 3 : 2) * model.d_model * model.expert_hidden);
-  sharding::OverlapInputs overlap;
-  overlap.topology = domain_topology(config, inputs.topology);
-  overlap.forward_seconds = inputs.forward_seconds;
-  overlap.backward_seconds = inputs.backward_seconds;
-  overlap.gather_bytes = elements * (config.fssdp.gather_dtype == "bf16" ? 2 : sizeof(Real));
-  overlap.reduce_bytes = elements * sizeof(Real);
-  overlap.gathers_in_backward = config.strategy == "fssdp-rm";
-  return sharding::overlap_degree(sharding::quantised(overlap), static_cast<int>(model.experts))
-      .t();
+  return overlap_of(config, inputs).t();
+}
+
+double exposed_reduction(const RunConfig& config, const PlanInputs& inputs) {
+  const int t = inputs.overlap_degree;
+  if (t == 0) return 1;
+  const double spare = (overlap_of(config, inputs).backward - t) / static_cast<double>(t);
+  return std::clamp(1 - spare, 0.0, 1.0);
 }
 
 LayerSeconds measure_layer_seconds(const RunConfig& config, int threads, int64_t ranks) {
-  const models::ModelConfig model = one_layer(config.model);
-  const models::ParameterLayout layout(model);
-  MemoryLedger ledger;
-  const double pace = config.device.kind == "paced" ? 1e9 * config.device.pace_gflops : 0;
-  graph::LaneSet lanes(threads, false);
-  models::LocalStorage storage(layout, ledger, true);
-  models::ModelState state;
-  state.parameters = storage.table();
-  models::initialize(static_cast<uint64_t>(config.seed), storage);
-  const models::BatchShape batch{.sequences = config.train.sequences_at_once(ranks),
-                                 .sequence = model.sequence};
-  const models::TransformerGraph graph(model, config.router, layout, state, batch,
-                                       models::GraphMode::train, false);
-  graph::Executor executor(graph.graph(), lanes, ledger, {.pace_flops_per_s = pace});
-  graph.bind_constants(executor);
-  std::vector<int32_t> ids(static_cast<size_t>(batch.tokens()), 1);
-  executor.bind(graph.inputs().tokens, ids.data());
-  executor.bind(graph.inputs().targets, ids.data());
   LayerSeconds least{.forward = std::numeric_limits<double>::infinity(),
                      .backward = std::numeric_limits<double>::infinity()};
-  for (int run = 0; run < kLayerRuns; ++run) {
-    executor.run();
-    const LayerSeconds seconds = layer_seconds_of(executor);
-    least.forward = std::min(least.forward, seconds.forward);
-    least.backward = std::min(least.backward, seconds.backward);
-  }
+  run_layer(config, one_layer(config.model), config.router,
+            {.sequences = config.train.sequences_at_once(ranks), .sequence = config.model.sequence},
+            threads, [&](const graph::Executor& executor) {
+              const LayerSeconds seconds = layer_seconds_of(executor);
+              least.forward = std::min(least.forward, seconds.forward);
+              least.backward = std::min(least.backward, seconds.backward);
+            });
   return least;
+}
+
+double measure_expert_rate(const RunConfig& config, int threads) {
+  models::ModelConfig model = one_layer(config.model);
+  model.moe_layers = "all";
+  model.experts = model.top_k;
+  model.shared_experts = 0;
+  double best = 0;
+  run_layer(
+      config, model, {}, {.sequences = 1, .sequence = model.sequence}, threads,
+      [&](const graph::Executor& executor) { best = std::max(best, expert_rate_of(executor)); });
+  return best;
 }
 
 PlanInputs resolve_plan_inputs(const RunConfig& config, const Job& job,
@@ -160,6 +223,7 @@ std::string to_text(const PlanInputs& inputs) {
   return nlohmann::ordered_json{{"topology", collectives::to_text(inputs.topology)},
                                 {"forward_seconds", inputs.forward_seconds},
                                 {"backward_seconds", inputs.backward_seconds},
+                                {"expert_flops_per_s", inputs.expert_flops_per_s},
                                 {"overlap_degree", inputs.overlap_degree},
                                 {"memory_capacity", inputs.memory_capacity}}
              .dump(2) +
@@ -173,6 +237,8 @@ PlanInputs plan_inputs_from_text(const std::string& text) {
     inputs.topology = collectives::topology_from_text(json.at("topology").get<std::string>());
     json.at("forward_seconds").get_to(inputs.forward_seconds);
     json.at("backward_seconds").get_to(inputs.backward_seconds);
+    if (json.contains("expert_flops_per_s"))  // not in those of older runs
+      json.at("expert_flops_per_s").get_to(inputs.expert_flops_per_s);
     json.at("overlap_degree").get_to(inputs.overlap_degree);
     json.at("memory_capacity").get_to(inputs.memory_capacity);
     return inputs;

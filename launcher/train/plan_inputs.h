@@ -15,10 +15,11 @@ namespace hecate::launcher {
 /// bits of the losses) follow from the configuration and this file alone.
 struct PlanInputs {
   collectives::Topology topology;
-  double forward_seconds = 0;   ///< compute of a layer without its experts
-  double backward_seconds = 0;  ///< the same
-  int overlap_degree = 0;       ///< t
-  int memory_capacity = 0;      ///< m
+  double forward_seconds = 0;     ///< compute of a layer without its experts
+  double backward_seconds = 0;    ///< the same
+  double expert_flops_per_s = 0;  ///< of experts' compute; 0: not measured
+  int overlap_degree = 0;         ///< t
+  int memory_capacity = 0;        ///< m
 };
 
 /// All ranks must call. Reads `file` where it is there and describes these ranks (a run that goes
@@ -34,6 +35,14 @@ collectives::Mesh mesh_of(const RunConfig& config, std::span<const int> node_of)
 collectives::Topology domain_topology(const RunConfig& config,
                                       const collectives::Topology& topology);
 
+/// Floating-point operations of one row through an expert, forward and backward, in a layer that
+/// recomputes or not.
+double expert_row_flops(const models::ModelConfig& model, bool recomputes);
+
+/// What an expert's extra copy costs beyond what the t experts of a forecast do: the share of its
+/// traffic in backward that does not hide, were as many copies added as there are already.
+double exposed_reduction(const RunConfig& config, const PlanInputs& inputs);
+
 /// t as sharding::overlap_degree gives it for the inputs' seconds and a domain's links.
 int overlap_degree_of(const RunConfig& config, const PlanInputs& inputs);
 
@@ -47,5 +56,9 @@ struct LayerSeconds {
   double forward = 0, backward = 0;
 };
 LayerSeconds measure_layer_seconds(const RunConfig& config, int threads, int64_t ranks);
+
+/// Rate of an expert's matrix products, with all of the expert's compute in their time, on this
+/// rank: the best of a few runs of one layer on one sequence.
+double measure_expert_rate(const RunConfig& config, int threads);
 
 }  // namespace hecate::launcher

@@ -61,8 +61,11 @@ std::vector<std::string> settings_that_fit(const RunConfig& config, const PlanIn
 }
 
 int fitting_capacity(const RunConfig& config, const PlanInputs& inputs, double load_factor) {
+  // What the forecast gathers, and as much again where the gate may correct it.
   const int t = inputs.overlap_degree;
-  if (config.device.memory_gib <= 0) return t;
+  const int most =
+      config.fssdp.calibrate ? std::min(2 * t, static_cast<int>(config.model.experts)) : t;
+  if (config.device.memory_gib <= 0) return most;
   const int64_t none = bytes_with(config, inputs, 0, load_factor);
   PlanInputs without = inputs;
   without.memory_capacity = 0;
@@ -78,7 +81,8 @@ int fitting_capacity(const RunConfig& config, const PlanInputs& inputs, double l
   }
   if (t == 0) return 0;
   const int64_t copy = bytes_with(config, inputs, 1, load_factor) - none;
-  return copy <= 0 ? t : static_cast<int>(std::min<int64_t>(t, (budget_of(config) - none) / copy));
+  if (copy <= 0) return most;
+  return static_cast<int>(std::min<int64_t>(most, (budget_of(config) - none) / copy));
 }
 
 void check_trainable(const RunConfig& config, const Job& job) {

@@ -18,9 +18,9 @@ namespace hecate::launcher {
 MemoryBytes predict_memory(const RunConfig& config, const PlanInputs& inputs, int rank,
                            double load_factor = 1);
 
-/// The most copies per layer (m, at most t) with which rank 0 stays within device.memory_gib; t
-/// where there is no budget. @throws InvalidArgument when not even none fit: how many bytes are
-/// missing, and which settings would do.
+/// The most copies per layer (m, at most t, with fssdp.calibrate 2 t) with which rank 0 stays
+/// within device.memory_gib; as many where there is no budget. @throws InvalidArgument when not
+/// even none fit: how many bytes are missing, and which settings would do.
 int fitting_capacity(const RunConfig& config, const PlanInputs& inputs, double load_factor = 1);
 
 /// What this rank of a job of several would refuse when it makes the engine of a run, found out

@@ -67,6 +67,9 @@ EngineOptions engine_options(const RunConfig& config, const Job& job, const Plan
   options.sharded.fssdp = config.fssdp;
   options.sharded.overlap_degree = inputs.overlap_degree;
   options.sharded.memory_capacity = inputs.memory_capacity;
+  options.sharded.expert_flops_per_s =
+      config.fssdp.expert_gflops > 0 ? 1e9 * config.fssdp.expert_gflops : inputs.expert_flops_per_s;
+  if (config.fssdp.calibrate) options.sharded.reduce_exposed = exposed_reduction(config, inputs);
   return options;
 }
 

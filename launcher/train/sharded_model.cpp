@@ -1,8 +1,11 @@
 #include "launcher/train/sharded_model.h"
 
+#include <algorithm>
 #include <chrono>
+#include <span>
 #include <utility>
 
+#include "launcher/train/plan_inputs.h"
 #include "runtime/base/error.h"
 
 namespace hecate::launcher {
@@ -20,18 +23,44 @@ collectives::WorldOptions world_options(const ShardedOptions& options) {
   return world;
 }
 
-sharding::StrategyInputs strategy_inputs(const ExpertChunks& chunks,
-                                         const collectives::Topology& topology,
+std::optional<sharding::LayerCost> layer_cost(const models::ModelConfig& model,
+                                              const ExpertChunks& chunks,
+                                              const sharding::exec::DomainLanes& lanes,
+                                              const ShardedOptions& options) {
+  HECATE_CHECK(
+      !options.fssdp.calibrate || options.expert_flops_per_s > 0,
+      "fssdp.calibrate = true: the rate of experts' compute was not measured when this run "
+      "began; give fssdp.expert_gflops");
+  if (options.expert_flops_per_s == 0) return std::nullopt;
+  const std::vector<int64_t> layers = model.expert_layers();
+  const bool again = std::ranges::all_of(layers, [&](int64_t l) { return model.recomputes(l); });
+  const auto elements = static_cast<double>(chunks.elements);
+  sharding::LayerCost cost;
+  cost.topology = lanes.plan_topology;
+  cost.seconds_per_row = expert_row_flops(model, again) / options.expert_flops_per_s;
+  cost.row_bytes = static_cast<double>(model.d_model) * sizeof(Real);
+  cost.exchanges = again ? 6 : 4;
+  cost.gather_bytes = elements * (options.fssdp.gather_dtype == "bf16" ? 2 : sizeof(Real));
+  cost.reduce_bytes = elements * sizeof(Real);
+  if (options.strategy == "fssdp-rm") cost.reduce_bytes += cost.gather_bytes;  // again, in backward
+  cost.reduce_exposed = options.reduce_exposed;
+  cost.state_bytes = 3 * elements * sizeof(Real) / lanes.domains();
+  return cost;
+}
+
+sharding::StrategyInputs strategy_inputs(const models::ModelConfig& model,
+                                         const ExpertChunks& chunks,
+                                         const sharding::exec::DomainLanes& lanes,
                                          const ShardedOptions& options) {
   return {.layers = static_cast<int>(chunks.layers),
           .experts = static_cast<int>(chunks.experts),
-          .node_of = topology.node_of,
+          .node_of = lanes.plan_topology.node_of,
           .overlap_degree = options.overlap_degree,
           .memory_capacity = options.memory_capacity,
           .reshard_interval = static_cast<int>(options.fssdp.reshard_every),
-          .calibrate = false,
+          .calibrate = options.fssdp.calibrate,
           .dispatch = sharding::dispatch_policy(options.fssdp.dispatch),
-          .cost = {}};
+          .cost = layer_cost(model, chunks, lanes, options)};
 }
 
 sharding::exec::ExpertRuntimeOptions runtime_options(const sharding::Strategy& strategy,
@@ -46,10 +75,11 @@ sharding::exec::ExpertRuntimeOptions runtime_options(const sharding::Strategy& s
           .counts_size = options.counts_size,
           .bf16_wire = options.fssdp.gather_dtype == "bf16",
           .algorithm = collectives::sparse_algorithm(options.fssdp.sparse_algorithm),
-          .dispatcher = {
-              .groups = std::move(groups),
-              .policy = sharding::dispatch_policy(options.fssdp.dispatch),
-              .algorithm = collectives::exchange_algorithm(options.fssdp.exchange_algorithm)}};
+          .dispatcher = {.groups = std::move(groups),
+                         .policy = sharding::dispatch_policy(options.fssdp.dispatch),
+                         .algorithm =
+                             collectives::exchange_algorithm(options.fssdp.exchange_algorithm)},
+          .after_gate = nullptr};
 }
 
 }  // namespace
@@ -65,8 +95,7 @@ ShardedModel::ShardedModel(const models::ModelConfig& model, const models::Param
   const ExpertChunks chunks = models::expert_chunks(layout);
   HECATE_CHECK(chunks.count() > 0, "strategy ", options.strategy,
                ": the model has no layer with experts (model.moe_layers = ", model.moe_layers, ")");
-  strategy_ =
-      options.factory(options.strategy, strategy_inputs(chunks, lanes_.plan_topology, options));
+  strategy_ = options.factory(options.strategy, strategy_inputs(model, chunks, lanes_, options));
   sharding::LoadShape shape{.layers = static_cast<int>(chunks.layers),
                             .sources = world.size(),
                             .experts = static_cast<int>(chunks.experts)};
@@ -84,7 +113,13 @@ ShardedModel::ShardedModel(const models::ModelConfig& model, const models::Param
       sharding::exec::StateShare{.index = lanes_.replicas.rank(), .count = lanes_.domains()});
   storage_ = std::make_unique<models::ShardedStorage>(layout, *dense_, *experts_);
   sharding::exec::ExpertRuntimeOptions runtime = runtime_options(*strategy_, options);
+  if (strategy_->plans_after_gate())
+    runtime.after_gate = [this](int64_t layer, const collectives::Placement& placement,
+                                std::span<const int64_t> counts) {
+      return strategy_->plan_after_gate(static_cast<int>(layer), owners(), placement, counts);
+    };
   training_ = std::make_unique<sharding::exec::ExpertRuntime>(lanes_, *experts_, ledger, runtime);
+  runtime.after_gate = nullptr;
   runtime.training = false;
   runtime.slots = 0;
   evaluating_ = std::make_unique<sharding::exec::ExpertRuntime>(lanes_, *experts_, ledger, runtime);
@@ -136,6 +171,8 @@ sharding::StepLoads ShardedModel::domain_loads() const {
 }
 
 ShardedReport ShardedModel::take_report() {
+  report_.calibration = training_->take_calibration();
+  report_.planning_seconds += report_.calibration.seconds;
   for (int64_t l = 0; l < experts_->chunks().layers; ++l)
     report_.exchange += training_->dispatcher(l).take_statistics();
   return std::exchange(report_, {});

@@ -28,8 +28,10 @@ struct ShardedOptions {
   /// Makes `strategy`; the same on all ranks.
   StrategyFactory factory = sharding::make_strategy;
   sharding::FssdpConfig fssdp;
-  int overlap_degree = 0;   ///< t, resolved
-  int memory_capacity = 0;  ///< m, resolved
+  int overlap_degree = 0;         ///< t, resolved
+  int memory_capacity = 0;        ///< m, resolved
+  double expert_flops_per_s = 0;  ///< experts' compute; 0: unknown, owners move whatever it takes
+  double reduce_exposed = 1;      ///< of LayerCost
   int64_t micro_batches = 1;
   int64_t counts_size = 0;  ///< of an exchange of counts; see models::MoeGate
 };
@@ -38,6 +40,7 @@ struct ShardedOptions {
 struct ShardedReport {
   double planning_seconds = 0;
   sharding::exec::ExchangeStatistics exchange;
+  sharding::exec::CalibrationStatistics calibration;
   sharding::exec::ReshardReport reshard;
 };
 

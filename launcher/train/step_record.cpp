@@ -51,6 +51,8 @@ Json sharded_of(const StepResult& result) {
       waited[std::string(graph::name_of(static_cast<graph::OpKind>(kind)))] =
           rounded(result.waited_by_kind[kind], 4);
   return {{"planning_seconds", rounded(report.planning_seconds, 4)},
+          {"calibrated_layers", report.calibration.layers},
+          {"calibrated_copies", report.calibration.copies},
           {"rows_sent", report.exchange.rows_sent},
           {"rows_computed", report.exchange.rows_computed},
           {"busiest_link_rows", report.exchange.busiest_link_rows},

@@ -36,7 +36,14 @@ std::optional<data::Validation> open_validation(const RunConfig& config) {
 
 PlanInputs plan_inputs_of(const RunConfig& config, const Job& job, const RunDirectory& directory) {
   if (job.ranks() == 1) return {};
-  return resolve_plan_inputs(config, job, directory.path() / "plan_inputs.json");
+  PlanInputs inputs = resolve_plan_inputs(config, job, directory.path() / "plan_inputs.json");
+  if (config.fssdp.calibrate && job.first() &&
+      (inputs.overlap_degree == 0 || inputs.memory_capacity == 0))
+    spdlog::warn(
+        "fssdp.calibrate: t = {} and m = {}, so no expert is ever gathered; "
+        "fssdp.overlap_degree and fssdp.memory_capacity set them by hand",
+        inputs.overlap_degree, inputs.memory_capacity);
+  return inputs;
 }
 
 double measure_peak(int threads) {

@@ -12,7 +12,7 @@ MoeLayer::MoeLayer(const Builder& b, const ExpertOps& ops)
       routed_scale_(b.router().routed_scale),
       ops_(&ops),
       gate_(b),
-      routes_(make_routes(b, gate_, ops.use(b.layer()).index)),
+      routes_(make_routes(b, gate_, ops)),
       shared_(b.model().shared_experts > 0 ? std::make_shared<FeedForward>(b, "ffn.shared")
                                            : nullptr) {}
 

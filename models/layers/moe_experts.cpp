@@ -73,6 +73,7 @@ void MoeExperts::resolve_gradients() const {
 std::vector<BufferId> MoeExperts::reads(const Builder& b, std::vector<BufferId> ids) const {
   ids.push_back(b.expert_weights());
   if (use_.parameters.valid()) ids.push_back(use_.parameters);
+  if (use_.extension.valid()) ids.push_back(use_.extension);
   return ids;
 }
 

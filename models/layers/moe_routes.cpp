@@ -75,11 +75,12 @@ class LocalRoutes final : public MoeRoutes {
 /// host, then rows travel on the dispatch lane.
 class DomainRoutes final : public MoeRoutes {
  public:
-  DomainRoutes(const Builder& b, const MoeGate& gate, int64_t index)
+  DomainRoutes(const Builder& b, const MoeGate& gate, const ExpertOps& ops)
       : gate_(gate),
         tokens_(b.tokens()),
         d_(b.model().d_model),
-        index_(index),
+        ops_(&ops),
+        index_(ops.use(b.layer()).index),
         offsets_(static_cast<size_t>(b.model().experts) + 1),
         state_(b.state()),
         runtime_(b.parallel().experts) {}
@@ -97,7 +98,9 @@ class DomainRoutes final : public MoeRoutes {
   void reorder(OpContext& c, BufferId from, BufferId order, BufferId to, int64_t rows) const;
 
   MoeGate gate_;
-  int64_t tokens_, d_, index_;
+  int64_t tokens_, d_;
+  const ExpertOps* ops_;
+  int64_t index_;
   std::vector<int64_t> offsets_;  // of the token side, by expert
   ModelState* state_;
   sharding::exec::ExpertRuntime* runtime_;
@@ -139,12 +142,14 @@ void DomainRoutes::add_counts(Builder& b, const MoeGate::Saved& gate, const Save
             });
   b.lane_op(LaneKind::host, OpKind::host, "ffn.plan", {exchanged}, {planned_}, {},
             [this, saved](OpContext& c) {
-              dispatcher().plan(runtime_->materializer().placement(index_), gate_.capacity(),
-                                !state_->scalars.accumulate,
+              dispatcher().admit(gate_.capacity(), !state_->scalars.accumulate);
+              if (runtime_->calibrates()) runtime_->calibrate(index_);
+              dispatcher().plan(runtime_->materializer().placement(index_),
                                 d_ * static_cast<int64_t>(sizeof(Real)));
               c.set_rows(saved.token_rows, dispatcher().token_rows());
               c.set_rows(saved.expert_rows, dispatcher().expert_rows());
             });
+  ops_->extend(b, planned_);
 }
 
 void DomainRoutes::run_order(OpContext& c, const MoeGate::Saved& gate, const Saved& saved) {
@@ -217,9 +222,10 @@ BufferId DomainRoutes::to_tokens(Builder& b, const Saved& saved, BufferId rows, 
 
 }  // namespace
 
-std::shared_ptr<MoeRoutes> make_routes(const Builder& b, const MoeGate& gate, int64_t index) {
+std::shared_ptr<MoeRoutes> make_routes(const Builder& b, const MoeGate& gate,
+                                       const ExpertOps& ops) {
   if (b.parallel().experts == nullptr) return std::make_shared<LocalRoutes>(b, gate);
-  return std::make_shared<DomainRoutes>(b, gate, index);
+  return std::make_shared<DomainRoutes>(b, gate, ops);
 }
 
 }  // namespace hecate::models

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "models/builder.h"
+#include "models/expert_ops.h"
 #include "models/layers/moe_gate.h"
 
 namespace hecate::models {
@@ -31,7 +32,7 @@ class MoeRoutes {
   virtual std::span<const int64_t> offsets() const = 0;
 };
 
-/// By the builder's Parallel. @param index MoE layers counted from 0.
-std::shared_ptr<MoeRoutes> make_routes(const Builder& b, const MoeGate& gate, int64_t index);
+/// By the builder's Parallel. @param ops of the graph; outlives the routes.
+std::shared_ptr<MoeRoutes> make_routes(const Builder& b, const MoeGate& gate, const ExpertOps& ops);
 
 }  // namespace hecate::models

@@ -9,7 +9,7 @@ std::string_view name_of(OpKind kind) {
   constexpr std::array<std::string_view, kOpKinds> kNames = {
       "embedding",     "normalization", "gemm",         "attention",    "elementwise", "routing",
       "permutation",   "expert_gemm",   "loss",         "optimizer",    "dispatch",    "combine",
-      "expert_gather", "expert_reduce", "dense_gather", "dense_reduce", "host"};
+      "expert_gather", "expert_reduce", "dense_gather", "dense_reduce", "calibrate",   "host"};
   return kNames[static_cast<size_t>(kind)];
 }
 

@@ -32,9 +32,10 @@ enum class OpKind : uint8_t {
   expert_reduce,
   dense_gather,
   dense_reduce,
+  calibrate,
   host,
 };
-inline constexpr size_t kOpKinds = 17;
+inline constexpr size_t kOpKinds = 18;
 std::string_view name_of(OpKind kind);
 
 /// Index of a buffer in its graph; default-constructed = none.

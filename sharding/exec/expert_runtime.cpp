@@ -1,6 +1,7 @@
 #include "sharding/exec/expert_runtime.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "runtime/base/error.h"
 
@@ -19,6 +20,7 @@ MaterializerOptions materializer_options(const ExpertStore& store,
       .parameter_rings = options.release ? std::min(layers, 1 + options.prefetch_depth) : layers,
       .gradient_rings = keeps_gradients ? layers : std::min<int64_t>(layers, 2),
       .training = options.training,
+      .accumulate = keeps_gradients,
       .bf16_wire = options.bf16_wire,
       .algorithm = options.algorithm};
 }
@@ -47,6 +49,21 @@ void ExpertRuntime::prepare_owners_only() {
   for (int l = 0; l < store_->owners().layers(); ++l)
     placements.push_back(store_->owners().placement(l));
   materializer_.prepare(placements);
+}
+
+void ExpertRuntime::calibrate(int64_t layer) {
+  const auto begin = std::chrono::steady_clock::now();
+  if (!once_per_step()) materializer_.narrow(layer);
+  const collectives::Placement& before = materializer_.placement(layer);
+  const auto found = options_.after_gate(layer, before, dispatcher(layer).domain_kept());
+  if (found && *found != before) {
+    ++calibration_.layers;
+    for (int e = 0; e < before.experts(); ++e)
+      calibration_.copies += std::ssize(found->holders(e)) - std::ssize(before.holders(e));
+    materializer_.widen(layer, *found);
+  }
+  calibration_.seconds +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 void ExpertRuntime::add_loads(StepLoads& loads) const {

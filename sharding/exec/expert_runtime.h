@@ -1,6 +1,10 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "sharding/exec/domain_lanes.h"
@@ -12,6 +16,20 @@
 
 /// What the graph of a model needs to run its experts over the ranks of a domain.
 namespace hecate::sharding::exec {
+
+/// A layer's wider placement for the rest of the step, once its gate has chosen; nothing: as it is.
+/// Pure: the ranks of a domain must answer alike.
+/// @param counts [places of the domain, experts] of the micro-batch, after drops.
+using AfterGate = std::function<std::optional<collectives::Placement>(
+    int64_t layer, const collectives::Placement& placement, std::span<const int64_t> counts)>;
+
+/// What was decided after the gates since the last take, the same on a domain's ranks but for
+/// seconds.
+struct CalibrationStatistics {
+  int64_t layers = 0;  ///< whose placement grew; summed over micro-batches
+  int64_t copies = 0;  ///< that were added
+  double seconds = 0;  ///< of deciding
+};
 
 struct ExpertRuntimeOptions {
   bool training = true;
@@ -25,6 +43,7 @@ struct ExpertRuntimeOptions {
   bool bf16_wire = false;
   collectives::SparseAlgorithm algorithm = collectives::SparseAlgorithm::automatic;
   DispatcherOptions dispatcher;
+  AfterGate after_gate = nullptr;  ///< null: plans are not corrected
 };
 
 class ExpertRuntime {
@@ -44,6 +63,8 @@ class ExpertRuntime {
 
   /// Whether any step materializes anything: without slots no gather is put into a graph.
   bool materializes() const { return options_.slots > 0; }
+  /// Whether placements may grow after the gate.
+  bool calibrates() const { return materializes() && options_.after_gate != nullptr; }
   /// Which buffer of materialized parameters a layer uses, forward and backward.
   int64_t parameter_ring(int64_t layer) const {
     return layer % materializer_.options().parameter_rings;
@@ -61,6 +82,11 @@ class ExpertRuntime {
   /// Every expert at its owner alone.
   void prepare_owners_only();
 
+  /// After the layer's dispatcher has admitted the micro-batch: its placement grows where that
+  /// pays. With release, every micro-batch starts from the prepared one.
+  void calibrate(int64_t layer);
+  CalibrationStatistics take_calibration() { return std::exchange(calibration_, {}); }
+
   /// Adds what the micro-batch's dispatchers kept to `loads` (sources are all ranks).
   void add_loads(StepLoads& loads) const;
 
@@ -70,6 +96,7 @@ class ExpertRuntime {
   ExpertRuntimeOptions options_;
   Materializer materializer_;
   ExpertReplicas replicas_;
+  CalibrationStatistics calibration_;
   std::vector<std::unique_ptr<TokenDispatcher>> dispatchers_;
 };
 

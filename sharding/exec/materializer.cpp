@@ -43,8 +43,9 @@ void Materializer::prepare(const std::vector<Placement>& placements) {
                placements.size(), " layers, expected ", layers_.size());
   for (size_t l = 0; l < layers_.size(); ++l) {
     const Layer& layer = layers_[l];
-    if (layer.epoch == store_->epoch() && layer.placement == placements[l]) continue;
-    plan(static_cast<int64_t>(l), placements[l]);
+    if (layer.epoch != store_->epoch() || layer.planned != placements[l])
+      plan(static_cast<int64_t>(l), placements[l]);
+    narrow(static_cast<int64_t>(l));
   }
 }
 
@@ -54,7 +55,7 @@ void Materializer::plan(int64_t layer, const Placement& placement) {
   Layer& entry = layers_[static_cast<size_t>(layer)];
   entry.gather = schedule(layer, placement, false);
   if (options_.training) entry.reduce = schedule(layer, placement, true);
-  entry.placement = placement;
+  entry.planned = placement;
   entry.epoch = store_->epoch();
 }
 
@@ -85,44 +86,69 @@ SparseSchedule Materializer::schedule(int64_t layer, const Placement& placement,
   return reduce ? plan_reduce(request) : plan_gather(request);
 }
 
-void Materializer::gather(int64_t layer, int64_t ring) {
-  const Layer& entry = layers_[static_cast<size_t>(layer)];
-  for (size_t e = 0; e < pointers_.size(); ++e)
-    pointers_[e] = value(layer, static_cast<int64_t>(e), ring);
-  collectives::sparse_all_gather(sparse_, entry.gather, pointers_, dtype_of<Real>(),
+void Materializer::widen(int64_t layer, const Placement& placement) {
+  Layer& entry = layers_[static_cast<size_t>(layer)];
+  check_materialized(store_->owners().placement(static_cast<int>(layer)), placement);
+  for (int e = 0; e < placement.experts(); ++e)
+    for (int device : entry.placement.holders(e))
+      HECATE_CHECK(placement.holds(e, device), "materializer: the wider placement of layer ", layer,
+                   " lacks expert ", e, " on rank ", device);
+  int next = 1 + std::max(*std::ranges::max_element(entry.slot_of),
+                          *std::ranges::max_element(entry.wider_slot));
+  for (int e = 0; e < placement.experts(); ++e)
+    for (int device : placement.holders(e)) {
+      if (entry.placement.holds(e, device)) continue;
+      entry.added.add(e, device);
+      if (device == sparse_.rank()) entry.wider_slot[static_cast<size_t>(e)] = next++;
+    }
+  HECATE_CHECK(next <= options_.slots, "materializer: calibration of layer ", layer, " needs ",
+               next, " slots on rank ", sparse_.rank(), ", there are ", options_.slots);
+  entry.placement = placement;
+}
+
+void Materializer::narrow(int64_t layer) {
+  Layer& entry = layers_[static_cast<size_t>(layer)];
+  entry.placement = entry.planned;
+  entry.added = store_->owners().placement(static_cast<int>(layer));
+  entry.wider_slot.assign(entry.slot_of.size(), -1);
+}
+
+void Materializer::run_gather(const collectives::Communicator& communicator,
+                              const SparseSchedule& schedule, std::span<void*> pointers) {
+  collectives::sparse_all_gather(communicator, schedule, pointers, dtype_of<Real>(),
                                  options_.bf16_wire ? DType::bf16 : dtype_of<Real>())
       .wait();
 }
 
+void Materializer::gather(int64_t layer, int64_t ring) {
+  const Layer& entry = layers_[static_cast<size_t>(layer)];
+  for (size_t e = 0; e < pointers_.size(); ++e)
+    pointers_[e] = value_in(layer, static_cast<int64_t>(e), ring, entry.slot_of[e]);
+  run_gather(sparse_, entry.gather, pointers_);
+}
+
+void Materializer::gather_again(int64_t layer, int64_t ring) {
+  const Layer& entry = layers_[static_cast<size_t>(layer)];
+  if (entry.placement == entry.planned) return gather(layer, ring);
+  for (size_t e = 0; e < pointers_.size(); ++e)
+    pointers_[e] = value(layer, static_cast<int64_t>(e), ring);
+  run_gather(sparse_, schedule(layer, entry.placement, false), pointers_);
+}
+
 void Materializer::extend(const collectives::Communicator& communicator, int64_t layer,
-                          int64_t ring, const Placement& placement) {
+                          int64_t ring, int64_t gradient_ring) {
   Layer& entry = layers_[static_cast<size_t>(layer)];
-  if (placement == entry.placement) return;
-  check_materialized(entry.placement, placement);
-  // Only what is new: owners and the holders that P' does not have yet.
-  Placement added = store_->owners().placement(static_cast<int>(layer));
-  std::vector<int> slots = entry.slot_of;
-  int next = 1 + *std::ranges::max_element(slots);
-  for (int e = 0; e < placement.experts(); ++e)
-    for (int device : placement.holders(e)) {
-      if (entry.placement.holds(e, device)) continue;
-      added.add(e, device);
-      if (device == sparse_.rank()) slots[static_cast<size_t>(e)] = next++;
-    }
-  HECATE_CHECK(next <= options_.slots, "materializer: calibration of layer ", layer, " needs ",
-               next, " slots on rank ", sparse_.rank(), ", there are ", options_.slots);
-  entry.slot_of = std::move(slots);
-  const SparseSchedule gather = schedule(layer, added, false);
+  const Placement owners = store_->owners().placement(static_cast<int>(layer));
+  if (entry.added == owners) return;
   std::vector<void*> pointers(pointers_.size(), nullptr);
-  for (size_t e = 0; e < pointers.size(); ++e)
-    if (added.holds(static_cast<int>(e), sparse_.rank()))
-      pointers[e] = value(layer, static_cast<int64_t>(e), ring);
-  collectives::sparse_all_gather(communicator, gather, pointers, dtype_of<Real>(),
-                                 options_.bf16_wire ? DType::bf16 : dtype_of<Real>())
-      .wait();
-  entry.placement = placement;
-  entry.gather = schedule(layer, placement, false);
-  if (options_.training) entry.reduce = schedule(layer, placement, true);
+  for (size_t e = 0; e < pointers.size(); ++e) {
+    if (!entry.added.holds(static_cast<int>(e), sparse_.rank())) continue;
+    pointers[e] = value(layer, static_cast<int64_t>(e), ring);
+    if (options_.training && options_.accumulate && entry.wider_slot[e] >= 0)
+      std::memset(gradient(layer, static_cast<int64_t>(e), gradient_ring), 0, chunk_bytes());
+  }
+  run_gather(communicator, schedule(layer, entry.added, false), pointers);
+  entry.added = owners;
 }
 
 void Materializer::reduce(int64_t layer, int64_t ring) {
@@ -132,16 +158,16 @@ void Materializer::reduce(int64_t layer, int64_t ring) {
     inputs_[e] = mine;
     outputs_[e] = store_->owns(layer, static_cast<int64_t>(e)) ? mine : nullptr;
   }
-  collectives::sparse_reduce_scatter(sparse_, entry.reduce, inputs_, outputs_, dtype_of<Real>())
-      .wait();
+  const bool wider = entry.placement != entry.planned;
+  const SparseSchedule widened = wider ? schedule(layer, entry.placement, true) : SparseSchedule{};
+  const SparseSchedule& reduce = wider ? widened : entry.reduce;
+  collectives::sparse_reduce_scatter(sparse_, reduce, inputs_, outputs_, dtype_of<Real>()).wait();
 }
 
 void Materializer::clear_gradients(int64_t layer, int64_t ring) {
-  const std::vector<int>& slots = layers_[static_cast<size_t>(layer)].slot_of;
-  for (int slot : slots)
-    if (slot >= 0)
-      std::memset(ring_chunk(gradients_, options_.gradient_rings, ring, slot), 0,
-                  static_cast<size_t>(store_->chunks().elements) * sizeof(Real));
+  const Layer& entry = layers_[static_cast<size_t>(layer)];
+  for (int64_t e = 0; e < std::ssize(entry.slot_of); ++e)
+    if (slot(entry, e) >= 0) std::memset(gradient(layer, e, ring), 0, chunk_bytes());
 }
 
 Real* Materializer::ring_chunk(const MemoryBlock& block, int64_t rings, int64_t ring,
@@ -151,16 +177,24 @@ Real* Materializer::ring_chunk(const MemoryBlock& block, int64_t rings, int64_t 
          (ring * options_.slots + slot) * store_->chunks().elements;
 }
 
-Real* Materializer::value(int64_t layer, int64_t expert, int64_t ring) const {
+int Materializer::slot(const Layer& layer, int64_t expert) const {
+  const auto e = static_cast<size_t>(expert);
+  return layer.slot_of[e] >= 0 ? layer.slot_of[e] : layer.wider_slot[e];
+}
+
+Real* Materializer::value_in(int64_t layer, int64_t expert, int64_t ring, int slot) const {
   if (store_->owns(layer, expert)) return store_->chunk(layer, expert).value;
-  const int slot = layers_[static_cast<size_t>(layer)].slot_of[static_cast<size_t>(expert)];
   return slot < 0 ? nullptr : ring_chunk(values_, options_.parameter_rings, ring, slot);
+}
+
+Real* Materializer::value(int64_t layer, int64_t expert, int64_t ring) const {
+  return value_in(layer, expert, ring, slot(layers_[static_cast<size_t>(layer)], expert));
 }
 
 Real* Materializer::gradient(int64_t layer, int64_t expert, int64_t ring) const {
   if (store_->owns(layer, expert)) return store_->chunk(layer, expert).gradient;
-  const int slot = layers_[static_cast<size_t>(layer)].slot_of[static_cast<size_t>(expert)];
-  return slot < 0 ? nullptr : ring_chunk(gradients_, options_.gradient_rings, ring, slot);
+  const int at = slot(layers_[static_cast<size_t>(layer)], expert);
+  return at < 0 ? nullptr : ring_chunk(gradients_, options_.gradient_rings, ring, at);
 }
 
 }  // namespace hecate::sharding::exec

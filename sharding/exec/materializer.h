@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "collectives/communicator.h"
@@ -16,13 +17,18 @@ struct MaterializerOptions {
   int64_t parameter_rings = 1;  ///< layers whose materialized parameters exist at a time
   int64_t gradient_rings = 1;   ///< layers whose replica gradients exist at a time
   bool training = true;         ///< gradients are needed
+  bool accumulate = false;      ///< over a step's micro-batches, before they are reduced
   bool bf16_wire = false;       ///< gather parameters rounded to bf16
   collectives::SparseAlgorithm algorithm = collectives::SparseAlgorithm::automatic;
 };
 
 /// Materialized experts of one rank. Memory is `rings` buffers of `slots` chunks; which ring a
-/// layer uses is its caller's business (the step graph orders what shares one). gather, extend and
-/// reduce are collectives of the domain: all ranks must call, layers in the same order.
+/// layer uses is its caller's business (the step graph orders what shares one). gather,
+/// gather_again, extend and reduce are collectives of the domain: all ranks must call, layers in
+/// the same order.
+///
+/// A layer's plan may grow while a step runs (calibration): widen() and narrow() decide, extend()
+/// brings what is new. They touch nothing that gather() reads, so the two may run at once.
 class Materializer {
  public:
   /// @param sparse the lane that plans are carried out on. Everything outlives the object.
@@ -33,15 +39,24 @@ class Materializer {
   /// The placements of the coming step, one per MoE layer; schedules are worked out here.
   /// @throws InvalidArgument where a layer's owners are no holders or slots do not suffice.
   void prepare(const std::vector<collectives::Placement>& placements);
+  /// Of the layer now: as prepared, and what widen() added.
   const collectives::Placement& placement(int64_t layer) const {
     return layers_[static_cast<size_t>(layer)].placement;
   }
+  /// Adds holders: the layer's P' grows to `placement`. Local.
+  /// @throws InvalidArgument where a holder is missing in `placement` or slots do not suffice.
+  void widen(int64_t layer, const collectives::Placement& placement);
+  /// Back to what prepare() was given. Local.
+  void narrow(int64_t layer);
 
-  /// Fills the layer's materialized experts in `ring`. Blocks.
+  /// Fills the layer's materialized experts in `ring`, those of prepare(). Blocks.
   void gather(int64_t layer, int64_t ring);
-  /// Adds holders to a layer that is gathered (after calibration): P' grows to `placement`. Blocks.
+  /// The same for all that the layer has now.
+  void gather_again(int64_t layer, int64_t ring);
+  /// Fills what widen() has added since the last call. With `accumulate` its gradients start from
+  /// zero. Blocks.
   void extend(const collectives::Communicator& communicator, int64_t layer, int64_t ring,
-              const collectives::Placement& placement);
+              int64_t gradient_ring);
   /// The layer's gradients of all holders are added up at their owners. Blocks.
   void reduce(int64_t layer, int64_t ring);
   /// Sets the replica gradients of a ring's experts of `layer` to zero.
@@ -56,16 +71,26 @@ class Materializer {
 
  private:
   struct Layer {
-    collectives::Placement placement{0, 1};
-    std::vector<int> slot_of;  // per expert, -1: owned or not held
-    collectives::SparseSchedule gather, reduce;
-    int64_t epoch = -1;  // of the store, when planned
+    collectives::Placement planned{0, 1}, placement{0, 1};  // as prepared; now
+    std::vector<int> slot_of;     // per expert as prepared, -1: owned or not held
+    std::vector<int> wider_slot;  // the same of what was added since
+    // Owners, and the holders that are still to be filled.
+    collectives::Placement added{0, 1};
+    collectives::SparseSchedule gather, reduce;  // as prepared
+    int64_t epoch = -1;                          // of the store, when planned
   };
 
   void plan(int64_t layer, const collectives::Placement& placement);
+  int slot(const Layer& layer, int64_t expert) const;
+  void run_gather(const collectives::Communicator& communicator,
+                  const collectives::SparseSchedule& schedule, std::span<void*> pointers);
   collectives::SparseSchedule schedule(int64_t layer, const collectives::Placement& placement,
                                        bool reduce) const;
   void assign_slots(int64_t layer, const collectives::Placement& placement);
+  Real* value_in(int64_t layer, int64_t expert, int64_t ring, int slot) const;
+  size_t chunk_bytes() const {
+    return static_cast<size_t>(store_->chunks().elements) * sizeof(Real);
+  }
   Real* ring_chunk(const MemoryBlock& block, int64_t rings, int64_t ring, int slot) const;
 
   ExpertStore* store_;

@@ -54,20 +54,14 @@ void TokenDispatcher::admit(int64_t capacity, bool first) {
       taken += kept;
     }
   }
-}
-
-// Places are in the order of ranks, so an expert's rows stay in global token order.
-void TokenDispatcher::plan_domain(const collectives::Placement& placement) {
+  // Places are in the order of ranks, so an expert's rows stay in global token order.
   for (size_t place = 0; place < lanes_.members.size(); ++place)
     std::copy_n(kept_.begin() + lanes_.members[place] * experts_, experts_,
                 domain_kept_.begin() + static_cast<int64_t>(place) * experts_);
-  plan_ = plan_dispatch(domain_kept_, placement, options_.groups, options_.policy);
 }
 
-void TokenDispatcher::plan(const collectives::Placement& placement, int64_t capacity, bool first,
-                           int64_t row_bytes) {
-  admit(capacity, first);
-  plan_domain(placement);
+void TokenDispatcher::plan(const collectives::Placement& placement, int64_t row_bytes) {
+  plan_ = plan_dispatch(domain_kept_, placement, options_.groups, options_.policy);
   row_bytes_ = row_bytes;
   exchange_ = collectives::plan_token_exchange(plan_->rows_between(), row_bytes, lanes_.topology,
                                                options_.algorithm);

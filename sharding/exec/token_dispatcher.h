@@ -30,8 +30,8 @@ struct ExchangeStatistics {
   ExchangeStatistics& operator+=(const ExchangeStatistics& other);
 };
 
-/// One layer's exchanges of one micro-batch at a time: exchange_counts, plan, then any number of
-/// dispatch and combine. Two orders of rows:
+/// One layer's exchanges of one micro-batch at a time: exchange_counts, admit, plan, then any
+/// number of dispatch and combine. Two orders of rows:
 ///   token side: this rank's kept choices by (holder, expert, token);
 ///   expert side: what this rank computes by (expert, source rank, token), which is global token
 ///   order inside an expert, since ranks hold consecutive tokens.
@@ -45,12 +45,12 @@ class TokenDispatcher {
   /// Lane, of all domains. @param local this rank's choices per expert, before drops, then any
   ///   other counts.
   void exchange_counts(std::span<const int64_t> local);
-  /// Decides where every token of the domain goes, the same on all its ranks. Capacity is shared
-  /// with the other domains.
+  /// Decides what is dropped. Capacity is shared with the other domains.
   /// @param capacity choices that an expert may get of the step; negative: no limit.
   /// @param first whether this is the step's first micro-batch: no capacity is taken yet.
-  void plan(const collectives::Placement& placement, int64_t capacity, bool first,
-            int64_t row_bytes);
+  void admit(int64_t capacity, bool first);
+  /// Decides where every admitted token of the domain goes, the same on all its ranks.
+  void plan(const collectives::Placement& placement, int64_t row_bytes);
 
   /// [counts_size] summed over all ranks.
   std::span<const int64_t> total() const { return total_; }
@@ -58,6 +58,8 @@ class TokenDispatcher {
   std::span<int64_t> taken_before() { return before_; }
   /// [all ranks, experts] choices per source that were not dropped.
   std::span<const int64_t> kept() const { return kept_; }
+  /// [places of the domain, experts] the same of the domain's ranks.
+  std::span<const int64_t> domain_kept() const { return domain_kept_; }
 
   /// Rows of the token side.
   int64_t token_rows() const { return token_rows_; }
@@ -79,9 +81,7 @@ class TokenDispatcher {
   ExchangeStatistics take_statistics();
 
  private:
-  void admit(int64_t capacity, bool first);
   void count_rows();
-  void plan_domain(const collectives::Placement& placement);
 
   DomainLanes lanes_;
   DispatcherOptions options_;

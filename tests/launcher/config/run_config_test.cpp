@@ -100,6 +100,10 @@ TEST(RunConfigTest, ImpossibleCombinationsNameTheKeysAndThePlace) {
             "(model.moe_layers)");
   EXPECT_EQ(error_in("train.on_spike = 'rollback'"),
             "run.toml:2: train.on_spike = rollback needs checkpoint.every above 0, got 0");
+  EXPECT_THAT(error_in("fssdp.calibrate = true\nstrategy = 'ep'"),
+              HasSubstr("fssdp.calibrate = true: strategy ep"));
+  EXPECT_THAT(error_in("fssdp.calibrate = true\nfssdp.memory_capacity = 0"),
+              HasSubstr("fssdp.memory_capacity = 0: nothing could ever be gathered"));
   EXPECT_THAT(error_in("schedule.warmup = 'soon'"), StartsWith("run.toml:2: schedule.warmup"));
   EXPECT_THAT(error_in("data.mixture = [{path = 'e'}]"), HasSubstr("data.path"));
 }

@@ -47,6 +47,25 @@ TEST_F(PredictionTest, ImaginedRanksHoldWhatRealOnesHold) {
   }
 }
 
+TEST_F(PredictionTest, CountsTheSlotsThatCalibrationMayFill) {
+  RunConfig run = config("fssdp");
+  run.fssdp.calibrate = true;
+  run.fssdp.expert_gflops = 1e-4;
+  run.fssdp.memory_capacity = 6;  // t is 3
+  PlanInputs plan = inputs(3);
+  plan.memory_capacity = 6;
+  const RankResult real = run_ranks(run, {.ranks = 3, .steps = 2});
+  for (int rank = 0; rank < 3; ++rank)
+    for (MemoryCategory category : {MemoryCategory::gradients, MemoryCategory::materialized})
+      EXPECT_EQ(predict_memory(run, plan, rank)[static_cast<size_t>(category)],
+                real.peak[static_cast<size_t>(rank)][static_cast<size_t>(category)])
+          << name_of(category) << " of rank " << rank;
+  run.device.memory_gib = 10;
+  EXPECT_EQ(fitting_capacity(run, plan), 6);
+  plan.overlap_degree = 4;
+  EXPECT_EQ(fitting_capacity(run, plan), 7) << "there are no more experts";
+}
+
 TEST_F(PredictionTest, ImaginedDomainsHoldWhatRealOnesHold) {
   for (const char* dense : {"zero1", "zero3"}) {
     RunConfig run = config("fssdp-rm");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 
 namespace hecate::launcher {
 namespace {
@@ -45,18 +46,30 @@ RunConfig case_config(const TinyRun& run, const RankCase& test, int ranks) {
   return run.config(settings);
 }
 
+RankRunOptions case_options(const RunConfig& config, const RankCase& test, int ranks, int64_t steps,
+                            double rate) {
+  RankRunOptions options{.ranks = ranks,
+                         .ranks_per_node = ranks > 1 ? test.ranks_per_node : 0,
+                         .steps = steps,
+                         .rate = rate};
+  if (test.jumps)
+    options.prepare = [routing = std::make_shared<JumpingRouting>(config.model.experts)](
+                          Engine& engine) { engine.pin_routing(routing.get()); };
+  return options;
+}
+
 RankResult run_case(const TinyRun& run, const RankCase& test, int64_t steps) {
-  return run_ranks(
-      case_config(run, test, test.ranks),
-      {.ranks = test.ranks, .ranks_per_node = test.ranks_per_node, .steps = steps, .rate = kRate});
+  const RunConfig config = case_config(run, test, test.ranks);
+  return run_ranks(config, case_options(config, test, test.ranks, steps, kRate));
 }
 
 RankResult expect_same_training(const TinyRun& run, const RankCase& test) {
   const RunConfig config = case_config(run, test, 1);
-  expect_equal(run_case(run, test, 1), run_ranks(config, {.steps = 1, .rate = kRate}),
+  expect_equal(run_case(run, test, 1), run_ranks(config, case_options(config, test, 1, 1, kRate)),
                kGradientTolerance);
   RankResult many = run_case(run, test, kSteps);
-  expect_equal(many, run_ranks(config, {.steps = kSteps, .rate = kRate}), kDriftTolerance);
+  expect_equal(many, run_ranks(config, case_options(config, test, 1, kSteps, kRate)),
+               kDriftTolerance);
   return many;
 }
 

@@ -18,6 +18,7 @@ struct RankCase {
   int64_t micro_batches = 1;
   int64_t batch = 24;  ///< sequences a step
   std::vector<std::string> settings;
+  bool jumps = false;  ///< routing is JumpingRouting instead
 };
 inline void PrintTo(const RankCase& test, std::ostream* out) {
   *out << test.name;
@@ -25,6 +26,10 @@ inline void PrintTo(const RankCase& test, std::ostream* out) {
 
 /// The model and batch of all cases, complete; 6 experts.
 RunConfig case_config(const TinyRun& run, const RankCase& test, int ranks);
+
+/// The case's options of a run on `ranks` ranks.
+RankRunOptions case_options(const RunConfig& config, const RankCase& test, int ranks, int64_t steps,
+                            double rate);
 
 RankResult run_case(const TinyRun& run, const RankCase& test, int64_t steps);
 

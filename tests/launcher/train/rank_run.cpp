@@ -79,6 +79,17 @@ RankResult run_ranks(const RunConfig& config, const RankRunOptions& options) {
           const std::lock_guard lock(mutex);
           result.last[rank] = done;
           if (rank > 0) continue;
+          const ShardedReport& sharded = done.sharded;
+          result.calibration.layers += sharded.calibration.layers;
+          result.calibration.copies += sharded.calibration.copies;
+          for (int peer = 0; peer < options.ranks; ++peer)
+            result.extended_bytes +=
+                options.ranks > 1
+                    ? done.own_traffic
+                          .link(LaneKind::dispatch, collectives::TrafficKind::sparse_gather, peer)
+                          .sent
+                    : 0;
+          result.busiest_rank_rows += sharded.exchange.busiest_rank_rows;
           result.losses.push_back(done.loss + done.auxiliary_loss);
           result.gradient_norms.push_back(done.gradient_norm);
         }
@@ -94,6 +105,18 @@ RankResult run_ranks(const RunConfig& config, const RankRunOptions& options) {
   for (std::thread& thread : threads) thread.join();
   if (error) std::rethrow_exception(error);
   return result;
+}
+
+void JumpingRouting::assign(int64_t layer, const models::TokenRange& range,
+                            View<int32_t> experts) const {
+  const int64_t hot = (4 * range.step + 2 * layer + range.step / 3) % experts_;
+  for (int64_t t = 0; t < experts.rows(); ++t) {
+    const int64_t token = range.first_token + t;
+    const int64_t first = token % 4 == 0 ? (token / 4) % experts_ : hot;
+    for (int64_t k = 0; k < experts.row_size(); ++k)
+      experts.row(t)[k] =
+          static_cast<int32_t>((first + k * (1 + token % (experts_ / 2))) % experts_);
+  }
 }
 
 double relative_difference(const std::vector<Real>& a, const std::vector<Real>& b) {
