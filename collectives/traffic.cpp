@@ -64,12 +64,6 @@ TrafficCounters::TrafficCounters(int ranks)
       sent_(kLanes * kTrafficKinds * static_cast<size_t>(ranks)),
       received_(kLanes * kTrafficKinds * static_cast<size_t>(ranks)) {}
 
-size_t TrafficCounters::index(LaneKind lane, TrafficKind kind, int peer) const {
-  return (static_cast<size_t>(lane) * kTrafficKinds + static_cast<size_t>(kind)) *
-             static_cast<size_t>(ranks_) +
-         static_cast<size_t>(peer);
-}
-
 void TrafficCounters::add_sent(LaneKind lane, TrafficKind kind, int peer, int64_t bytes) {
   sent_[index(lane, kind, peer)].fetch_add(bytes, std::memory_order_relaxed);
 }

@@ -41,10 +41,10 @@ class Traffic {
 
   int ranks() const { return ranks_; }
   LinkBytes& link(LaneKind lane, TrafficKind kind, int peer) {
-    return links_[index(lane, kind, peer)];
+    return links_[index(ranks_, lane, kind, peer)];
   }
   const LinkBytes& link(LaneKind lane, TrafficKind kind, int peer) const {
-    return links_[index(lane, kind, peer)];
+    return links_[index(ranks_, lane, kind, peer)];
   }
   /// Over all lanes.
   LinkBytes link(TrafficKind kind, int peer) const;
@@ -54,9 +54,10 @@ class Traffic {
   Traffic& operator-=(const Traffic& earlier);
 
  private:
-  size_t index(LaneKind lane, TrafficKind kind, int peer) const {
+  friend class TrafficCounters;
+  static size_t index(int ranks, LaneKind lane, TrafficKind kind, int peer) {
     return (static_cast<size_t>(lane) * kTrafficKinds + static_cast<size_t>(kind)) *
-               static_cast<size_t>(ranks_) +
+               static_cast<size_t>(ranks) +
            static_cast<size_t>(peer);
   }
 
@@ -74,7 +75,9 @@ class TrafficCounters {
   Traffic snapshot(std::span<const int> ranks) const;
 
  private:
-  size_t index(LaneKind lane, TrafficKind kind, int peer) const;
+  size_t index(LaneKind lane, TrafficKind kind, int peer) const {
+    return Traffic::index(ranks_, lane, kind, peer);
+  }
 
   int ranks_;
   std::vector<std::atomic<int64_t>> sent_, received_;  // [lane, kind, peer]

@@ -6,6 +6,7 @@
 #include <functional>
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "collectives/flight_comparison.h"
 #include "collectives/flight_record.h"
@@ -226,12 +227,18 @@ int train(const Options& options, const Configuration& read, const Job& job, Cou
   FreshRun fresh(course.run, job.first() && !options.resume);
   job.agree([&] { log_of(job, course.run); });
   const RunDirectory directory = RunDirectory::at(course.run);
-  Trainer trainer(read.config, directory, options.resume, job);
+  std::optional<Trainer> trainer;
+  try {
+    trainer.emplace(read.config, directory, options.resume, job);
+  } catch (const CommError&) {  // its records of what ranks did last are in the directory
+    fresh.keep();
+    throw;
+  }
   fresh.keep();
-  if (!options.trace.empty()) trainer.trace(traced);
+  if (!options.trace.empty()) trainer->trace(traced);
   // What fails is said before the trainer goes: on its way out it may wait for ranks that are lost.
   return reporting(job, course, [&] {
-    const TrainSummary summary = trainer.run();
+    const TrainSummary summary = trainer->run();
     return job.first() ? report(summary, directory) : 0;
   });
 }

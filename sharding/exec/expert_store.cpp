@@ -72,6 +72,11 @@ OwnedChunk ExpertStore::chunk(int64_t layer, int64_t expert) const {
   return chunk;
 }
 
+Real* ExpertStore::gradient_slot(int64_t slot) const {
+  HECATE_CHECK(slot >= 0 && slot < slots_, "expert store: slot ", slot, " of ", slots_);
+  return reinterpret_cast<Real*>(gradients_.data()) + slot * chunks_.elements;
+}
+
 void ExpertStore::check_room(const Ownership& owners) const {
   check(chunks_, owners);
   const int64_t owned = owned_by(owners, rank_);

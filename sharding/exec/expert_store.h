@@ -51,6 +51,9 @@ class ExpertStore {
   OwnedChunk chunk(int64_t layer, int64_t expert) const;
   /// Chunks that the rank has room for.
   int64_t slots() const { return slots_; }
+  /// The memory of a slot's gradient, a whole chunk; between a step's update and the next backward
+  /// nothing in it is of worth.
+  Real* gradient_slot(int64_t slot) const;
   /// Raised whenever owners change: what was derived from chunk() is stale then.
   int64_t epoch() const { return epoch_; }
 

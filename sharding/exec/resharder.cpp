@@ -15,31 +15,34 @@ using collectives::Send;
 
 constexpr int64_t kArrays = 3;  // values and both moments, the owner's slice of each
 
-// Incoming chunks in the order of the moves, the arrays of a chunk adjacent.
+// Incoming chunks in the order of the moves. Values wait in gradients, which are dead now: there
+// are as many as a rank can own. Both moments wait side by side in memory of their own.
 struct Arrivals {
+  const ExpertStore* store = nullptr;
   std::vector<OwnerMove> moves;
-  MemoryBlock memory;
-  Real* at(int64_t arrival, int64_t array, int64_t elements) const {
-    return reinterpret_cast<Real*>(memory.data()) + (arrival * kArrays + array) * elements;
+  MemoryBlock moments;
+  Real* at(int64_t arrival, int64_t array) const {
+    if (array == 0) return store->gradient_slot(arrival);
+    return reinterpret_cast<Real*>(moments.data()) +
+           (arrival * (kArrays - 1) + array - 1) * store->slice().size();
   }
 };
 
 Arrivals make_room(const ExpertStore& store, const std::vector<OwnerMove>& moves, int me,
                    MemoryLedger& ledger) {
-  Arrivals arrivals;
+  Arrivals arrivals{.store = &store, .moves = {}, .moments = {}};
   std::ranges::copy_if(moves, std::back_inserter(arrivals.moves),
                        [&](const OwnerMove& move) { return move.to == me; });
-  arrivals.memory = MemoryBlock(ledger, MemoryCategory::buffers,
-                                std::ssize(arrivals.moves) * kArrays * store.slice().size() *
-                                    static_cast<int64_t>(sizeof(Real)));
+  arrivals.moments = MemoryBlock(ledger, MemoryCategory::buffers,
+                                 std::ssize(arrivals.moves) * (kArrays - 1) * store.slice().size() *
+                                     static_cast<int64_t>(sizeof(Real)));
   return arrivals;
 }
 
 int64_t transfer(const ExpertStore& store, const std::vector<OwnerMove>& moves,
                  const Communicator& communicator, const Arrivals& arrivals) {
   const int me = communicator.rank();
-  const int64_t elements = store.slice().size();
-  const int64_t bytes = elements * static_cast<int64_t>(sizeof(Real));
+  const int64_t bytes = store.slice().size() * static_cast<int64_t>(sizeof(Real));
   std::vector<Send> sends;
   std::vector<Receive> receives;
   for (const OwnerMove& move : moves) {
@@ -51,8 +54,7 @@ int64_t transfer(const ExpertStore& store, const std::vector<OwnerMove>& moves,
     if (move.to != me) continue;
     const int64_t arrival = std::ssize(receives) / kArrays;
     for (int64_t array = 0; array < kArrays; ++array)
-      receives.push_back(
-          {.peer = move.from, .data = arrivals.at(arrival, array, elements), .bytes = bytes});
+      receives.push_back({.peer = move.from, .data = arrivals.at(arrival, array), .bytes = bytes});
   }
   communicator.exchange(sends, receives).wait();
   return std::ssize(sends) * bytes;
@@ -92,7 +94,7 @@ ReshardReport reshard(ExpertStore& store, const Ownership& owners, const DomainL
     const OwnedChunk chunk = store.chunk(arrivals.moves[i].layer, arrivals.moves[i].expert);
     Real* const targets[kArrays] = {chunk.own_value, chunk.first_moment, chunk.second_moment};
     for (int64_t array = 0; array < kArrays; ++array)
-      std::copy_n(arrivals.at(static_cast<int64_t>(i), array, elements), elements, targets[array]);
+      std::copy_n(arrivals.at(static_cast<int64_t>(i), array), elements, targets[array]);
   }
   return report;
 }

@@ -15,9 +15,10 @@ struct ReshardReport {
 
 /// Moves the owners' slices of parameters and both moments of the experts whose owner changes,
 /// inside each domain. All ranks must call, with equal owners, between steps. Everything arrives
-/// beside the old state and is taken over only when all ranks have theirs: if it throws on any
-/// rank, owners and contents are what they were. Whole values of what arrives are undefined where
-/// several domains share the state (ExpertReplicas::gather brings them).
+/// beside the old state (values in the memory of gradients, which are lost) and is taken over only
+/// when all ranks have theirs: if it throws on any rank, owners and state are what they were. Whole
+/// values of what arrives are undefined where several domains share the state
+/// (ExpertReplicas::gather brings them).
 /// @throws CommError as every collective; DeviceError when memory for what arrives is short;
 ///   InvalidArgument as ExpertStore::change_owners.
 ReshardReport reshard(ExpertStore& store, const Ownership& owners, const DomainLanes& lanes,

@@ -24,16 +24,6 @@ CommunicatorOptions short_options(bool checked) {
   return options;
 }
 
-template <class Call>
-std::string comm_error(const Call& call) {
-  try {
-    call();
-  } catch (const CommError& error) {
-    return error.what();
-  }
-  return "no CommError";
-}
-
 TEST(Faults, AMissingRankIsNamedWithinTheTimeout) {
   run_ranks(4, short_options(false), [](const Communicator& world) {
     if (world.rank() == 2) return;

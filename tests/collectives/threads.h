@@ -1,10 +1,12 @@
 #pragma once
 #include <exception>
 #include <functional>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "collectives/inproc/inproc.h"
+#include "runtime/base/error.h"
 
 namespace hecate::collectives {
 
@@ -26,6 +28,17 @@ inline void run_ranks(int ranks, const CommunicatorOptions& options,
   for (std::thread& thread : threads) thread.join();
   for (const auto& error : errors)
     if (error) std::rethrow_exception(error);
+}
+
+/// What the CommError of `call` says.
+template <class Call>
+std::string comm_error(const Call& call) {
+  try {
+    call();
+  } catch (const CommError& error) {
+    return error.what();
+  }
+  return "no CommError";
 }
 
 }  // namespace hecate::collectives

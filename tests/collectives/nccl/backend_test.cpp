@@ -80,16 +80,6 @@ INSTANTIATE_TEST_SUITE_P(Contract, NcclContractTest, ::testing::ValuesIn(paramet
                                          std::get<1>(instance.param), "Ranks");
                          });
 
-template <class Call>
-std::string comm_error(const Call& call) {
-  try {
-    call();
-  } catch (const CommError& error) {
-    return error.what();
-  }
-  return "no CommError";
-}
-
 TEST(NcclBackend, AMissingRankIsATimeOutAndTheGroupIsAborted) {
   const ScratchDirectory scratch;
   World world = world_of(0, false, false);

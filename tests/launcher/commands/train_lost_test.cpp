@@ -27,20 +27,18 @@ class TrainLostTest : public MpiJobTest {
   }
 
   // The newest, or the one before: a write may end after the message.
-  bool names_a_checkpoint(const std::string& text) const {
+  bool names_a_checkpoint(const std::string& text, const std::string& words) const {
     const auto kept = checkpoints("run");
     return std::any_of(kept.begin(), kept.begin() + std::min<std::ptrdiff_t>(2, std::ssize(kept)),
                        [&](const std::string& name) {
-                         return text.find("last good checkpoint is " + at("run") + "/checkpoints/" +
-                                          name) != std::string::npos ||
-                                text.find("last checkpoint: " + at("run") + "/checkpoints/" +
-                                          name) != std::string::npos;
+                         return text.find(concat(words, at("run"), "/checkpoints/", name)) !=
+                                std::string::npos;
                        });
   }
 
   void expect_named(const Outcome& outcome) const {
     EXPECT_NE(outcome.code, 0) << outcome.err;
-    EXPECT_TRUE(names_a_checkpoint(outcome.err)) << outcome.err;
+    EXPECT_TRUE(names_a_checkpoint(outcome.err, "")) << outcome.err;
     EXPECT_TRUE(all_gone());
   }
 
@@ -99,7 +97,7 @@ TEST_F(TrainLostTest, ARankKilledAmongSurvivors) {
   wait_for_steps("run", 6);
   kill_when_writing(2);
   const Outcome outcome = finish();
-  EXPECT_TRUE(names_a_checkpoint(outcome.err)) << outcome.err;
+  EXPECT_TRUE(names_a_checkpoint(outcome.err, "last checkpoint: ")) << outcome.err;
   EXPECT_EQ(occurrences(outcome.err, "hecate: rank"), 1u) << outcome.err;
   EXPECT_TRUE(all_gone());
   expect_continues(3);
