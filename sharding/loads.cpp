@@ -139,6 +139,16 @@ void LoadTracker::record(const StepLoads& step) {
   ++recorded_;
 }
 
+std::vector<double> LoadTracker::sum_of_last(int layer, size_t steps) const {
+  std::vector<double> sums(static_cast<size_t>(shape_.experts));
+  for (size_t s = history_.size() - std::min(steps, history_.size()); s < history_.size(); ++s) {
+    const std::span<const int64_t> counts = history_[s].layer(layer);
+    for (size_t i = 0; i < counts.size(); ++i)
+      sums[i % sums.size()] += static_cast<double>(counts[i]);
+  }
+  return sums;
+}
+
 std::vector<double> LoadTracker::forecast_by_source(int layer) const {
   const std::span<const double> by_source = layer_forecast(layer);
   if (recorded_ == 0) return std::vector<double>(by_source.size(), 1.0);

@@ -60,6 +60,10 @@ class LoadTracker {
   /// [sources, experts] of a layer.
   std::vector<double> forecast_by_source(int layer) const;
 
+  /// Per expert of a layer, over all sources and the last `steps` of history() (fewer where there
+  /// are fewer). Zeros before the first record.
+  std::vector<double> sum_of_last(int layer, size_t steps) const;
+
   const LoadShape& shape() const { return shape_; }
   int window() const { return window_; }
   /// Steps recorded since the start of training.

@@ -4,7 +4,9 @@
 #include "runtime/base/nearest_name.h"
 #include "sharding/node_map.h"
 #include "sharding/strategies/expert_parallel.h"
+#include "sharding/strategies/fastermoe.h"
 #include "sharding/strategies/fully_sharded.h"
+#include "sharding/strategies/smartmoe.h"
 #include "sharding/strategies/sparse.h"
 
 namespace hecate::sharding {
@@ -16,6 +18,12 @@ Strategy::Strategy(StrategyInputs inputs) : inputs_(std::move(inputs)) {
       inputs_.overlap_degree >= 0 && inputs_.memory_capacity >= 0 && inputs_.reshard_interval >= 0,
       "strategy: t = ", inputs_.overlap_degree, ", m = ", inputs_.memory_capacity,
       ", reshard interval ", inputs_.reshard_interval, "; expected 0 or more");
+  HECATE_CHECK(inputs_.rearrange.every >= 0 && inputs_.rearrange.slots >= 0 &&
+                   inputs_.rearrange.groups > 0 && inputs_.rearrange.threshold >= 1,
+               "strategy: rearrange every ", inputs_.rearrange.every, ", slots ",
+               inputs_.rearrange.slots, ", groups ", inputs_.rearrange.groups, ", threshold ",
+               inputs_.rearrange.threshold,
+               "; expected 0 or more, 0 or more, 1 or more, 1 or more");
   NodeMap{inputs_.node_of};
 }
 
@@ -37,14 +45,23 @@ std::optional<Ownership> Strategy::next_owners(int64_t, const Ownership&, const 
   return std::nullopt;
 }
 
+bool Strategy::rearranges(int64_t step) const {
+  return inputs_.rearrange.every > 0 && step > 0 && step % inputs_.rearrange.every == 0;
+}
+
 void Strategy::restore(std::span<const int64_t> state) {
   HECATE_CHECK(state.empty(), "strategy ", name(), ": keeps no state, got ", state.size(),
                " numbers");
 }
 
 std::span<const std::string> strategy_names() {
-  static const std::vector<std::string> names = {"fssdp", "fssdp-rm", "ep", "fsdp"};
+  static const std::vector<std::string> names = {"fssdp", "fssdp-rm", "ep",
+                                                 "fsdp",  "smartmoe", "fastermoe"};
   return names;
+}
+
+bool strategy_needs_cost(const std::string& name) {
+  return name == "fastermoe";
 }
 
 std::unique_ptr<Strategy> make_strategy(const std::string& name, StrategyInputs inputs) {
@@ -52,6 +69,8 @@ std::unique_ptr<Strategy> make_strategy(const std::string& name, StrategyInputs 
   if (name == "fssdp-rm") return std::make_unique<Sparse>(std::move(inputs), true);
   if (name == "ep") return std::make_unique<ExpertParallel>(std::move(inputs));
   if (name == "fsdp") return std::make_unique<FullySharded>(std::move(inputs));
+  if (name == "smartmoe") return std::make_unique<SmartMoe>(std::move(inputs));
+  if (name == "fastermoe") return std::make_unique<FasterMoe>(std::move(inputs));
   std::string known;
   for (const std::string& each : strategy_names()) known += (known.empty() ? "" : ", ") + each;
   const std::string nearest = nearest_name(name, strategy_names());

@@ -15,6 +15,13 @@
 
 namespace hecate::sharding {
 
+/// What the strategies of other systems go by; keys of the same names explain them
+/// (rearrange_config.h).
+struct RearrangeInputs {
+  int every = 10, slots = 2, groups = 1;
+  double threshold = 1.2;
+};
+
 struct StrategyInputs {
   int layers = 0, experts = 0;
   std::vector<int> node_of = {};  ///< per device
@@ -25,6 +32,7 @@ struct StrategyInputs {
   DispatchPolicy dispatch = DispatchPolicy::nearest;  ///< that the layers use
   /// With state_bytes in it, owners move only where that pays within one interval.
   std::optional<LayerCost> cost = std::nullopt;
+  RearrangeInputs rearrange = {};
 
   int devices() const { return static_cast<int>(node_of.size()); }
 };
@@ -69,6 +77,8 @@ class Strategy {
   /// For plan_dispatch's node_of: devices that come before others as holders of a source's tokens.
   /// The nodes by default.
   virtual std::vector<int> dispatch_groups() const { return inputs_.node_of; }
+  /// How tokens are split among an expert's holders.
+  virtual DispatchPolicy dispatch() const { return inputs_.dispatch; }
 
   /// What a strategy remembers between steps, for a checkpoint; empty by default.
   virtual std::vector<int64_t> state() const { return {}; }
@@ -76,6 +86,10 @@ class Strategy {
   virtual void restore(std::span<const int64_t> state);
 
   const StrategyInputs& inputs() const { return inputs_; }
+
+ protected:
+  /// Whether rearrange.every says that `step` is one to rearrange after.
+  bool rearranges(int64_t step) const;
 
  private:
   StrategyInputs inputs_;
@@ -87,10 +101,15 @@ class Strategy {
 /// `ep`: even owners, no copies. With more devices than experts, groups of ep_degree neighbouring
 ///   devices hold all experts each; owners rotate over the groups.
 /// `fsdp`: even owners, every expert on every device, released after forward.
+/// `smartmoe`: `ep` (one group), owners exchanged inside layers every rearrange.every steps.
+/// `fastermoe`: `ep` (one group); after the gate the heaviest experts, at most rearrange.slots, are
+///   copied to every device. Needs `cost`.
 /// @throws InvalidArgument for another name, listing these, and as Strategy's constructor does.
 std::unique_ptr<Strategy> make_strategy(const std::string& name, StrategyInputs inputs);
 /// The names that make_strategy knows.
 std::span<const std::string> strategy_names();
+/// Whether the strategy of that name cannot do without StrategyInputs::cost.
+bool strategy_needs_cost(const std::string& name);
 
 /// Devices that share one copy of all experts under `ep`: of the divisors of `devices` up to
 /// `experts`, the smallest one with the fewest experts on the fullest device.

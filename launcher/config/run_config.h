@@ -14,6 +14,7 @@
 #include "runtime/data/config.h"
 #include "scheduler/schedule.h"
 #include "sharding/config.h"
+#include "sharding/rearrange_config.h"
 
 /// Everything that a run can be told; `hecate config --explain` prints this file's documentation.
 namespace hecate::launcher {
@@ -128,6 +129,7 @@ struct RunConfig {
   models::OptimizerConfig optimizer;
   scheduler::ScheduleConfig schedule;
   sharding::FssdpConfig fssdp;
+  sharding::RearrangeConfig rearrange;
   data::DataConfig data;
   CheckpointConfig checkpoint;
   MetricsConfig metrics;
@@ -139,7 +141,7 @@ struct RunConfig {
           at_least(0));
     visit("strategy", self.strategy,
           "how experts are placed over ranks; auto: fssdp (single on one rank)",
-          one_of({"auto", "single", "fssdp", "fssdp-rm", "ep", "fsdp"}));
+          one_of({"auto", "single", "fssdp", "fssdp-rm", "ep", "fsdp", "smartmoe", "fastermoe"}));
     visit("planner", self.planner, "what plans the placement; auto: the strategy's own",
           one_of({"auto", "paper"}));
     visit("trace_loads", self.trace_loads,
@@ -152,6 +154,7 @@ struct RunConfig {
     visit("optimizer", self.optimizer, "AdamW");
     visit("schedule", self.schedule, "the learning rate over the run");
     visit("fssdp", self.fssdp, "experts over ranks: domains, copies, owners, overlap");
+    visit("rearrange", self.rearrange, "experts over ranks, by other systems' strategies");
     visit("data", self.data, "what training reads");
     visit("checkpoint", self.checkpoint, "when state is saved");
     visit("metrics", self.metrics, "live metrics");

@@ -14,6 +14,7 @@
 #include "runtime/base/nearest_divisors.h"
 #include "runtime/io/file.h"
 #include "sharding/overlap.h"
+#include "sharding/strategy.h"
 
 namespace hecate::launcher {
 namespace {
@@ -102,9 +103,11 @@ sharding::OverlapDegree overlap_of(const RunConfig& config, const PlanInputs& in
 }
 
 bool needs_expert_rate(const RunConfig& config) {
-  const bool plans = config.strategy != "ep" && config.strategy != "fsdp";
-  return plans && config.fssdp.expert_gflops == 0 && !config.model.expert_layers().empty() &&
-         (config.fssdp.calibrate || config.fssdp.reshard_every > 0);
+  if (config.fssdp.expert_gflops > 0 || config.model.expert_layers().empty()) return false;
+  if (sharding::strategy_needs_cost(config.strategy)) return true;
+  const bool plans =
+      config.strategy == "auto" || config.strategy == "fssdp" || config.strategy == "fssdp-rm";
+  return plans && (config.fssdp.calibrate || config.fssdp.reshard_every > 0);
 }
 
 PlanInputs measure(const RunConfig& config, const Job& job) {

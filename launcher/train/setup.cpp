@@ -46,6 +46,7 @@ EngineOptions engine_options(const RunConfig& config) {
   if (config.device.kind == "paced") options.pace_flops_per_s = 1e9 * config.device.pace_gflops;
   options.sharded.strategy = config.strategy == "auto" ? "fssdp" : config.strategy;
   options.sharded.fssdp = config.fssdp;
+  options.sharded.rearrange = config.rearrange;
   options.sharded.overlap_degree =
       static_cast<int>(std::max<int64_t>(0, config.fssdp.overlap_degree));
   options.sharded.memory_capacity =
@@ -57,8 +58,12 @@ EngineOptions engine_options(const RunConfig& config) {
 EngineOptions engine_options(const RunConfig& config, const Job& job, const PlanInputs& inputs) {
   EngineOptions options = engine_options(config);
   if (job.ranks() == 1) return options;
-  HECATE_CHECK(config.strategy != "single", "strategy = single on ", job.ranks(),
-               " ranks: expected auto, fssdp, fssdp-rm, ep or fsdp");
+  if (config.strategy == "single") {
+    std::string known;
+    for (const std::string& each : sharding::strategy_names()) known += ", " + each;
+    throw InvalidArgument(
+        concat("strategy = single on ", job.ranks(), " ranks: expected auto", known));
+  }
   options.micro_batch = config.train.sequences_at_once(job.ranks());
   options.threads = compute_threads(config.device, job);
   options.world = job.world();

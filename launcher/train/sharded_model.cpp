@@ -60,7 +60,11 @@ sharding::StrategyInputs strategy_inputs(const models::ModelConfig& model,
           .reshard_interval = static_cast<int>(options.fssdp.reshard_every),
           .calibrate = options.fssdp.calibrate,
           .dispatch = sharding::dispatch_policy(options.fssdp.dispatch),
-          .cost = layer_cost(model, chunks, lanes, options)};
+          .cost = layer_cost(model, chunks, lanes, options),
+          .rearrange = {.every = static_cast<int>(options.rearrange.every),
+                        .slots = static_cast<int>(options.rearrange.slots),
+                        .groups = static_cast<int>(options.rearrange.groups),
+                        .threshold = options.rearrange.threshold}};
 }
 
 sharding::exec::ExpertRuntimeOptions runtime_options(const sharding::Strategy& strategy,
@@ -76,7 +80,7 @@ sharding::exec::ExpertRuntimeOptions runtime_options(const sharding::Strategy& s
           .bf16_wire = options.fssdp.gather_dtype == "bf16",
           .algorithm = collectives::sparse_algorithm(options.fssdp.sparse_algorithm),
           .dispatcher = {.groups = std::move(groups),
-                         .policy = sharding::dispatch_policy(options.fssdp.dispatch),
+                         .policy = strategy.dispatch(),
                          .algorithm =
                              collectives::exchange_algorithm(options.fssdp.exchange_algorithm)},
           .after_gate = nullptr};

@@ -16,6 +16,7 @@
 #include "sharding/exec/expert_runtime.h"
 #include "sharding/exec/resharder.h"
 #include "sharding/loads.h"
+#include "sharding/rearrange_config.h"
 #include "sharding/strategy.h"
 
 namespace hecate::launcher {
@@ -28,6 +29,7 @@ struct ShardedOptions {
   /// Makes `strategy`; the same on all ranks.
   StrategyFactory factory = sharding::make_strategy;
   sharding::FssdpConfig fssdp;
+  sharding::RearrangeConfig rearrange;
   int overlap_degree = 0;         ///< t, resolved
   int memory_capacity = 0;        ///< m, resolved
   double expert_flops_per_s = 0;  ///< experts' compute; 0: unknown, owners move whatever it takes

@@ -1,6 +1,7 @@
 #include "sharding/policies/smartmoe.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "runtime/base/error.h"
 #include "sharding/load_order.h"
@@ -18,15 +19,23 @@ double highest_load(std::span<const int> owners, std::span<const double> loads, 
 
 SmartMoePlan exchange_experts(std::span<const int> owners, std::span<const double> loads,
                               int devices, int slots) {
-  const auto experts = static_cast<int>(owners.size());
-  HECATE_CHECK(devices > 0 && slots > 0 && experts <= devices * slots, "smartmoe: ", experts,
-               " experts in ", slots, " slots on each of ", devices, " devices");
+  HECATE_CHECK(devices > 0 && slots > 0, "smartmoe: ", slots, " slots on each of ", devices,
+               " devices");
+  return exchange_experts(owners, loads, std::vector<int>(static_cast<size_t>(devices), slots));
+}
+
+SmartMoePlan exchange_experts(std::span<const int> owners, std::span<const double> loads,
+                              std::span<const int> slots) {
+  const auto experts = static_cast<int>(owners.size()), devices = static_cast<int>(slots.size());
+  const int room = std::accumulate(slots.begin(), slots.end(), 0);
+  HECATE_CHECK(experts <= room, "smartmoe: ", experts, " experts in ", room, " slots of ", devices,
+               " devices");
   check_loads(loads, experts, "smartmoe");
   for (int owner : owners)
     HECATE_CHECK(owner >= 0 && owner < devices, "smartmoe: owner ", owner, " of ", devices,
                  " devices");
-  std::vector<double> load_of(static_cast<size_t>(devices));
-  std::vector<int> free(static_cast<size_t>(devices), slots), planned(owners.size());
+  std::vector<double> load_of(slots.size());
+  std::vector<int> free(slots.begin(), slots.end()), planned(owners.size());
   for (int e : most_loaded(loads, experts)) {
     const auto at = static_cast<size_t>(e);
     size_t best = free.size();

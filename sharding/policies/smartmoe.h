@@ -16,5 +16,8 @@ struct SmartMoePlan {
 /// @throws InvalidArgument when sizes disagree or the experts have no room.
 SmartMoePlan exchange_experts(std::span<const int> owners, std::span<const double> loads,
                               int devices, int slots);
+/// The same with a number of slots for each device.
+SmartMoePlan exchange_experts(std::span<const int> owners, std::span<const double> loads,
+                              std::span<const int> slots);
 
 }  // namespace hecate::sharding

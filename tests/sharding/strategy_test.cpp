@@ -16,13 +16,26 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
+LayerCost cost_of(const std::vector<int>& node_of) {
+  LayerCost cost;
+  cost.topology = {.node_of = node_of,
+                   .inside = {.bytes_per_s = 1e10, .latency_s = 1e-6},
+                   .between = {.bytes_per_s = 1e9, .latency_s = 1e-5}};
+  cost.seconds_per_row = 1e-5;
+  cost.row_bytes = 1000;
+  cost.gather_bytes = cost.reduce_bytes = 1e6;
+  return cost;
+}
+
 StrategyInputs inputs_of(const RandomCase& test) {
   return {.layers = test.layers,
           .experts = test.experts,
           .node_of = test.node_of,
           .overlap_degree = test.t,
           .memory_capacity = test.m,
-          .reshard_interval = 3};
+          .reshard_interval = 3,
+          .cost = cost_of(test.node_of),
+          .rearrange = {.every = 3, .slots = test.m}};
 }
 
 StrategyInputs small(int layers, int experts, int devices, int per_node) {
@@ -33,6 +46,7 @@ StrategyInputs small(int layers, int experts, int devices, int per_node) {
                         .memory_capacity = 2,
                         .reshard_interval = 10};
   for (int d = 0; d < devices; ++d) inputs.node_of.push_back(d / per_node);
+  if (devices > 0) inputs.cost = cost_of(inputs.node_of);
   return inputs;
 }
 
@@ -118,6 +132,7 @@ TEST(StrategyTest, RefusesImpossibleInputs) {
   EXPECT_THROW(make_strategy("fssdp", inputs), InvalidArgument);
   inputs = small(1, 4, 2, 1);
   inputs.calibrate = true;
+  inputs.cost = std::nullopt;
   EXPECT_THROW(make_strategy("fssdp", inputs), InvalidArgument);
 }
 

@@ -80,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(
                 {"", "--set train.stepz=4"},
                 "rank 1: --set train.stepz=4: train.stepz is an unknown key; nearest: train.steps"},
         Refusal{"SingleStrategy", all(2, "--set strategy=single"),
-                "strategy = single on 2 ranks: expected auto, fssdp, fssdp-rm, ep or fsdp"},
+                "strategy = single on 2 ranks: expected auto, fssdp, fssdp-rm, ep, fsdp, smartmoe"},
         Refusal{"UnevenNodes", all(3, "--set cluster.ranks_per_node=2"),
                 "cluster.ranks_per_node = 2: does not divide 3 ranks; nearest valid: 1 or 3"},
         Refusal{"UnevenDomains", all(3, "--set fssdp.domain=2"), "fssdp.domain = 2: "},

@@ -17,7 +17,7 @@ class PredictionTest : public testing::Test {
   RunConfig config(const std::string& strategy) const {
     return run_.config({"train.global_batch=12", "train.micro_batch=0", "model.experts=7",
                         "model.layers=4", "fssdp.overlap_degree=3", "fssdp.memory_capacity=2",
-                        "router.source=even", "strategy=" + strategy});
+                        "router.source=even", "fssdp.expert_gflops=1e-3", "strategy=" + strategy});
   }
   static PlanInputs inputs(int ranks) {
     PlanInputs inputs;
@@ -31,7 +31,7 @@ class PredictionTest : public testing::Test {
 
 // What is there from the start is predicted to the byte; row buffers follow from routing.
 TEST_F(PredictionTest, ImaginedRanksHoldWhatRealOnesHold) {
-  for (const char* strategy : {"ep", "fsdp", "fssdp", "fssdp-rm"}) {
+  for (const char* strategy : {"ep", "fsdp", "fssdp", "fssdp-rm", "smartmoe", "fastermoe"}) {
     const RankResult real = run_ranks(config(strategy), {.ranks = 3, .steps = 2});
     for (int rank = 0; rank < 3; ++rank) {
       const MemoryBytes predicted = predict_memory(config(strategy), inputs(3), rank);
