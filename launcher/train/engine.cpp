@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 #include <utility>
 
 #include "models/layers/moe_gate.h"
@@ -178,18 +179,34 @@ StepResult Engine::train_step(int64_t step, double rate, double loss_limit) {
   if (sharded_) sharded_->begin_step();
   run_micro_batches(step);
   result.tokens = options_.global_batch * options_.model.sequence;
+  const double waited =
+      std::accumulate(result.waited_by_kind.begin(), result.waited_by_kind.end(), 0.0);
   sum_statistics(result);
   run_update(step, rate, loss_limit, result);
   if (sharded_) {
     if (sharded_->end_step(step + 1)) optimizer_->refresh();
     result.sharded = sharded_->take_report();
-    result.own_traffic = traffic();
-    result.own_traffic -= before;
-    result.traffic = sum_traffic(result.own_traffic, sharded_->dense_lane());
   }
   result.data_seconds = std::exchange(data_seconds_, 0);
+  share_step(before, waited, result);
   result.seconds = seconds_since(begin) + result.data_seconds;
   return result;
+}
+
+void Engine::share_step(const collectives::Traffic& before, double waited,
+                        StepResult& result) const {
+  const auto nanoseconds = [](double seconds) { return std::llround(1e9 * seconds); };
+  result.ranks.resize(static_cast<size_t>(options_.ranks()));
+  result.ranks[static_cast<size_t>(options_.rank())] = {
+      .compute_ns = nanoseconds(result.compute_seconds),
+      .waited_ns = nanoseconds(waited),
+      .data_ns = nanoseconds(result.data_seconds),
+      .peak_total_bytes = ledger_.peak_total(),
+      .peak_bytes = peak_bytes()};
+  if (!sharded_) return;
+  result.own_traffic = traffic();
+  result.own_traffic -= before;
+  result.traffic = sum_traffic(result.own_traffic, sharded_->dense_lane(), result.ranks);
 }
 
 collectives::Traffic Engine::traffic() const {
@@ -236,8 +253,9 @@ double Engine::add_timings(const graph::Executor& executor, StepResult& result) 
   for (size_t i = 0; i < ops.size(); ++i) {
     const graph::OpTiming& timing = executor.timings()[i];
     if (timing.begin == 0) continue;
-    result.seconds_by_kind[static_cast<size_t>(ops[i].kind)] +=
-        1e-9 * static_cast<double>(timing.end - timing.begin);
+    const double seconds = 1e-9 * static_cast<double>(timing.end - timing.begin);
+    result.seconds_by_kind[static_cast<size_t>(ops[i].kind)] += seconds;
+    if (ops[i].lane == LaneKind::compute) result.compute_seconds += seconds;
     const graph::OpCost& cost = ops[i].cost;
     flops += cost.flops;
     if (cost.rows.valid())

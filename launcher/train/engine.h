@@ -55,6 +55,7 @@ struct StepResult {
   double data_seconds = 0;
   double flops = 0;
   std::array<double, graph::kOpKinds> seconds_by_kind{};
+  double compute_seconds = 0;  ///< this rank's compute lane was busy
   /// What the compute lane stood still for, by the kind of the operation that came last; mean of
   /// the ranks.
   std::array<double, graph::kOpKinds> waited_by_kind{};
@@ -63,6 +64,7 @@ struct StepResult {
   std::string not_finite;
   ShardedReport sharded;             ///< of this rank; zero on one rank
   StepTraffic traffic;               ///< zero on one rank; what adds it up is not in it
+  std::vector<RankVitals> ranks;     ///< per rank of the job
   collectives::Traffic own_traffic;  ///< of this rank, by rank of the job; empty on one rank
 };
 
@@ -129,6 +131,8 @@ class Engine {
   void run_micro_batches(int64_t step);
   void run_update(int64_t step, double rate, double loss_limit, StepResult& result);
   void sum_statistics(StepResult& result);
+  /// Traffic and vitals of all ranks. @param before this rank's traffic when the step began.
+  void share_step(const collectives::Traffic& before, double waited, StepResult& result) const;
   /// Of this rank, since its world opened.
   collectives::Traffic traffic() const;
   void run_evaluator(Batch& batch, int64_t first_sequence, bool first, bool last);

@@ -138,6 +138,27 @@ void ShardedModel::begin_step() {
 
 void ShardedModel::end_micro_batch() {
   training_->add_loads(loads_);
+  count_layers();
+}
+
+void ShardedModel::count_layers() {
+  const std::optional<sharding::LayerCost>& cost = strategy_->inputs().cost;
+  report_.layers.resize(static_cast<size_t>(experts_->chunks().layers));
+  for (int l = 0; l < owners().layers(); ++l) {
+    const sharding::exec::TokenDispatcher& dispatcher = training_->dispatcher(l);
+    report_.layers[static_cast<size_t>(l)].add({.kept = dispatcher.domain_kept(),
+                                                .owner = owners().layer(l),
+                                                .devices = lanes_.size(),
+                                                .placement = &placement(l),
+                                                .plan = &dispatcher.planned(),
+                                                .cost = cost ? &*cost : nullptr});
+  }
+}
+
+void ShardedModel::compare_forecast(const sharding::StepLoads& loads) {
+  for (int l = 0; l < loads.shape.layers; ++l)
+    report_.layers[static_cast<size_t>(l)].forecast_error =
+        forecast_error(tracker_->forecast(l), loads.layer(l));
 }
 
 void ShardedModel::begin_evaluation() {
@@ -146,7 +167,9 @@ void ShardedModel::begin_evaluation() {
 
 bool ShardedModel::end_step(int64_t step) {
   const double begin = now();
-  tracker_->record(domain_loads());
+  const sharding::StepLoads loads = domain_loads();
+  compare_forecast(loads);
+  tracker_->record(loads);
   const std::optional<sharding::Ownership> owners =
       strategy_->next_owners(step, experts_->owners(), *tracker_);
   report_.planning_seconds += now() - begin;

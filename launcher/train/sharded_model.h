@@ -9,6 +9,7 @@
 #include "collectives/communicator.h"
 #include "collectives/topology.h"
 #include "collectives/world.h"
+#include "launcher/train/layer_report.h"
 #include "models/config.h"
 #include "models/parallel.h"
 #include "models/sharded_storage.h"
@@ -44,6 +45,7 @@ struct ShardedReport {
   sharding::exec::ExchangeStatistics exchange;
   sharding::exec::CalibrationStatistics calibration;
   sharding::exec::ReshardReport reshard;
+  std::vector<LayerReport> layers;  ///< per MoE layer; the same on a domain's ranks
 };
 
 /// A rank's part of a model that is spread over ranks: dense slices, owned experts, the strategy
@@ -76,6 +78,10 @@ class ShardedModel {
 
   const sharding::Strategy& strategy() const { return *strategy_; }
   const sharding::Ownership& owners() const { return experts_->owners(); }
+  /// Of MoE layer `layer` in the last step: who holds which expert, by place in the domain.
+  const collectives::Placement& placement(int64_t layer) const {
+    return training_->materializer().placement(layer);
+  }
   /// Of the last step; sources are all ranks.
   const sharding::StepLoads& loads() const { return loads_; }
   /// Since the last call.
@@ -92,6 +98,8 @@ class ShardedModel {
 
  private:
   sharding::StepLoads domain_loads() const;
+  void count_layers();
+  void compare_forecast(const sharding::StepLoads& loads);
 
   collectives::World world_;
   sharding::exec::DomainLanes lanes_;

@@ -12,7 +12,6 @@
 
 #include "launcher/checkpoint/directory.h"
 #include "launcher/train/setup.h"
-#include "launcher/train/step_record.h"
 #include "runtime/kernels/peak.h"
 
 namespace hecate::launcher {
@@ -22,6 +21,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kMostSpikes = 100;
 constexpr double kPeakSeconds = 0.05;
+constexpr int64_t kPlacementSteps = 50;
 
 // Data without a held-out part is trained on all the same.
 std::optional<data::Validation> open_validation(const RunConfig& config) {
@@ -192,6 +192,7 @@ bool Trainer::agree_to_stop(bool mine) {
 void Trainer::take(const std::vector<checkpoint::SaveReport>& reports) {
   for (const checkpoint::SaveReport& report : reports) {
     last_checkpoint_ = report.path;
+    last_save_ = report;
     if (!report.warning.empty()) spdlog::warn("{}", report.warning);
   }
 }
@@ -329,14 +330,35 @@ void Trainer::log_step(const StepResult& result, double rate) {
                 Clock::now());
   if (progress_.step % config_.train.log_every != 0 && progress_.step != config_.train.steps)
     return;
-  log_->append(step_line({.step = progress_.step,
-                          .tokens = progress_.tokens,
-                          .rate = rate,
-                          .ranks = job_.ranks(),
-                          .peak_flops_per_s = peak_flops_per_s_,
-                          .result = &result,
-                          .statistics = &engine_.statistics(),
-                          .peak_bytes = engine_.peak_bytes()}));
+  log_->append(step_line(record_of(result, rate)));
+  last_save_.reset();
+  placement_shown_ = true;
+}
+
+// Who owns what changes seldom, who holds what with every step: shown now and then.
+bool Trainer::shows_placement(const StepResult& result) const {
+  if (job_.ranks() == 1 ||
+      config_.model.experts * std::ssize(config_.model.expert_layers()) > kMostExpertNumbers)
+    return false;
+  return !placement_shown_ || result.sharded.reshard.moves > 0 ||
+         progress_.step % kPlacementSteps == 0;
+}
+
+StepRecord Trainer::record_of(const StepResult& result, double rate) {
+  return {.step = progress_.step,
+          .tokens = progress_.tokens,
+          .rate = rate,
+          .ranks = job_.ranks(),
+          .peak_flops_per_s = peak_flops_per_s_,
+          .result = &result,
+          .statistics = &engine_.statistics(),
+          .peak_bytes = engine_.peak_bytes(),
+          .budget_bytes = engine_.options().memory_budget_bytes,
+          .time = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
+                      .count(),
+          .saved = last_save_ ? &*last_save_ : nullptr,
+          .sharded = engine_.sharded(),
+          .placement = shows_placement(result)};
 }
 
 void Trainer::trace(trace::StepRange steps) {

@@ -16,6 +16,7 @@
 #include "launcher/train/engine.h"
 #include "launcher/train/job.h"
 #include "launcher/train/plan_inputs.h"
+#include "launcher/train/step_record.h"
 #include "launcher/train/training_state.h"
 
 namespace hecate::launcher {
@@ -70,6 +71,8 @@ class Trainer {
   std::string first_not_finite();
   void roll_back();
   void log_step(const StepResult& result, double rate);
+  StepRecord record_of(const StepResult& result, double rate);
+  bool shows_placement(const StepResult& result) const;
   void write_timeline();
   void open_load_trace();
   void append_loads();
@@ -95,6 +98,8 @@ class Trainer {
   std::deque<double> recent_losses_;
   int64_t spikes_ = 0, furthest_step_ = 0;
   std::exception_ptr load_error_, save_error_;
+  std::optional<checkpoint::SaveReport> last_save_;  ///< that no record has told of
+  bool placement_shown_ = false;
   int64_t saved_step_ = -1;
   std::filesystem::path last_checkpoint_;  ///< complete on disk
   std::optional<EvaluationResult> evaluation_;

@@ -78,6 +78,8 @@ class TokenDispatcher {
   /// Lane. The way back.
   void combine(const void* received, void* rows) const;
 
+  /// Of the last micro-batch; plan() has been called.
+  const DispatchPlan& planned() const { return *plan_; }
   ExchangeStatistics take_statistics();
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <numeric>
 
 #include "collectives/backend.h"
 #include "collectives/sparse_schedule.h"
@@ -219,6 +220,9 @@ TEST_P(TrafficTest, BusiestLinkIsTheOneWithMostBytes) {
     for (const StepResult& rank : result_.last) {
       EXPECT_EQ(rank.traffic.busiest_link_bytes[k], busiest) << k;
       EXPECT_EQ(rank.traffic.sent_bytes[k], sum(bytes)) << k;
+      EXPECT_EQ(rank.traffic.between_nodes_bytes[k],
+                std::accumulate(out.begin(), out.end(), int64_t{0}))
+          << k;
     }
     for (size_t node = 0; node < nodes; ++node) {
       out_of_all[node] += out[node];
