@@ -1,6 +1,7 @@
 #include "sharding/dispatch.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "runtime/base/error.h"
 #include "sharding/dispatch_level.h"
@@ -176,9 +177,10 @@ std::vector<int64_t> DispatchPlan::received(int holder) const {
   return result;
 }
 
-DispatchPlan plan_dispatch(std::span<const int64_t> counts, const Placement& materialized,
-                           std::span<const int> node_of, DispatchPolicy policy) {
-  const NodeMap nodes(node_of);
+namespace {
+
+void check_counts(std::span<const int64_t> counts, const Placement& materialized,
+                  const NodeMap& nodes) {
   const auto devices = at(materialized.devices()), experts = at(materialized.experts());
   HECATE_CHECK(nodes.devices() == materialized.devices() && counts.size() == devices * experts,
                "dispatch: ", counts.size(), " counts and ", nodes.devices(),
@@ -189,8 +191,45 @@ DispatchPlan plan_dispatch(std::span<const int64_t> counts, const Placement& mat
     HECATE_CHECK(counts[i] == 0 || !materialized.holders(static_cast<int>(i % experts)).empty(),
                  "dispatch: expert ", i % experts, " has tokens and no holder");
   }
+}
+
+}  // namespace
+
+DispatchPlan plan_dispatch(std::span<const int64_t> counts, const Placement& materialized,
+                           std::span<const int> node_of, DispatchPolicy policy) {
+  const NodeMap nodes(node_of);
+  check_counts(counts, materialized, nodes);
   return policy == DispatchPolicy::nearest ? plan_nearest(counts, materialized, nodes)
                                            : plan_level(counts, materialized, nodes);
+}
+
+DispatchPlan plan_dispatch_to(std::span<const int64_t> counts, const Placement& materialized,
+                              std::span<const int> node_of, HolderRows targets) {
+  const NodeMap nodes(node_of);
+  check_counts(counts, materialized, nodes);
+  const auto devices = at(materialized.devices()), experts = at(materialized.experts());
+  HECATE_CHECK(targets.size() == experts, "dispatch: targets of ", targets.size(),
+               " experts, expected ", experts);
+  std::vector<std::vector<int64_t>> flows(experts);
+  std::vector<int64_t> left(devices);
+  for (size_t e = 0; e < experts; ++e) {
+    const auto holders = materialized.holders(static_cast<int>(e));
+    for (size_t s = 0; s < devices; ++s) left[s] = counts[s * experts + e];
+    HECATE_CHECK(targets[e].size() == holders.size() &&
+                     std::accumulate(left.begin(), left.end(), int64_t{0}) ==
+                         std::accumulate(targets[e].begin(), targets[e].end(), int64_t{0}),
+                 "dispatch: targets of expert ", e, " do not fit its tokens");
+    meet_targets(left, targets[e], holders, nodes, flows[e]);
+  }
+  DispatchPlan plan(materialized.devices(), materialized.experts());
+  for (size_t s = 0; s < devices; ++s)
+    for (size_t e = 0; e < experts; ++e) {
+      const auto holders = materialized.holders(static_cast<int>(e));
+      for (size_t h = 0; h < holders.size(); ++h)
+        plan.add(static_cast<int>(s), holders[h], flows[e][s * holders.size() + h]);
+      plan.close_pair();
+    }
+  return plan;
 }
 
 }  // namespace hecate::sharding

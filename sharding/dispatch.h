@@ -15,6 +15,9 @@ enum class DispatchPolicy : uint8_t {
 /// @throws InvalidArgument naming the known ones.
 DispatchPolicy dispatch_policy(const std::string& name);
 
+/// Rows of each expert on each of its holders, [expert][position among its holders].
+using HolderRows = std::vector<std::vector<int64_t>>;
+
 /// Rows of one (source, expert) that go to one holder.
 struct DispatchPiece {
   int holder = 0;
@@ -71,5 +74,13 @@ class DispatchPlan {
 DispatchPlan plan_dispatch(std::span<const int64_t> counts,
                            const collectives::Placement& materialized, std::span<const int> node_of,
                            DispatchPolicy policy = DispatchPolicy::nearest);
+
+/// The same with given numbers of rows for every holder: own tokens first, then the same node's,
+/// then the rest, sources rising.
+/// @param targets every expert's sum is that of its tokens. @throws as plan_dispatch, and
+///   InvalidArgument for other targets.
+DispatchPlan plan_dispatch_to(std::span<const int64_t> counts,
+                              const collectives::Placement& materialized,
+                              std::span<const int> node_of, HolderRows targets);
 
 }  // namespace hecate::sharding

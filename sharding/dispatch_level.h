@@ -3,11 +3,9 @@
 #include <vector>
 
 #include "collectives/placement.h"
+#include "sharding/dispatch.h"
 
 namespace hecate::sharding {
-
-/// Rows of each expert on each of its holders, [expert][position among its holders].
-using HolderRows = std::vector<std::vector<int64_t>>;
 
 /// Moves rows between an expert's holders until no device has more rows in all than the replicas
 /// make necessary. Devices at or below that level never end with fewer rows than before. Internal

@@ -40,6 +40,7 @@ void add_bench_command(Command root) {
   step.option("--repeats", options->repeats, "N", "timed steps");
   step.action([options] { return run(*options); });
   add_bench_collectives_command(bench);
+  add_bench_plan_command(bench);
 }
 
 }  // namespace hecate::launcher

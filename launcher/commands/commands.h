@@ -11,6 +11,7 @@ void add_eval_command(Command root);
 void add_generate_command(Command root);
 void add_bench_command(Command root);
 void add_bench_collectives_command(Command bench);
+void add_bench_plan_command(Command bench);
 void add_plan_command(Command root);
 void add_flight_command(Command root);
 void add_launch_command(Command root);
