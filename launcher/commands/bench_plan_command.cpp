@@ -19,6 +19,7 @@ struct Options {
   int64_t reshard_every = 10;
   int64_t stride = 1;
   int64_t samples = 100;
+  int64_t window = 5;
   bool hindsight = false;
 };
 
@@ -77,7 +78,7 @@ int run(const Options& options) {
       study_cost(options.cluster, loads.sources, static_cast<int>(options.per_node)),
       study_options.t, sharding::balanced::objective(options.objective));
   study_options.hindsight = options.hindsight;
-  if (options.hindsight) study_options.window = 1;
+  study_options.window = options.hindsight ? 1 : static_cast<int>(options.window);
   std::printf(
       "%-10s %23s   %23s   %15s %9s %9s %8s %8s\n%-10s %7s %7s %7s   %7s %7s %7s   %7s %7s %9s %9s "
       "%8s %8s\n",
@@ -112,6 +113,8 @@ void add_bench_plan_command(Command bench) {
   command.option("--reshard-every", options->reshard_every, "N",
                  "samples between new owners of balanced");
   command.option("--stride", options->stride, "N", "every how many samples a figure is taken");
+  command.option("--window", options->window, "N", "samples that a forecast is the mean of");
+  command.flag("--hindsight", options->hindsight, "forecasts are the truth: what misses cost");
   command.option("--samples", options->samples, "N", "of loads that are drawn");
   command.action([options] { return run(*options); });
 }
