@@ -1,43 +1,29 @@
 #pragma once
-#include <cstdint>
-#include <memory>
-#include <string>
+#include <optional>
 #include <vector>
 
-#include "runtime/base/config_fields.h"
-
-/// Learning-rate schedules: pure functions of the step (and the tokens seen), so that resuming can
-/// never change them. Step 0 is the state before the first update.
+/// Learning-rate schedules: pure functions of how far a run is, so that resuming can never change
+/// them.
 namespace hecate::scheduler {
 
-struct ScheduleConfig {
-  std::string kind = "cosine";
-  double rate = 1e-3;
-  double floor_ratio = 0.1;
-  std::string warmup = "2%";
-
-  template <class Self, class Visitor>
-  static void fields(Self& self, Visitor&& visit) {
-    using namespace config;
-    visit("kind", self.kind, "shape of the learning rate", one_of({"constant", "cosine"}));
-    visit("rate", self.rate, "peak learning rate", at_least(0));
-    visit("floor_ratio", self.floor_ratio, "rate at the end, as a share of the peak",
-          between(0, 1));
-    visit("warmup", self.warmup, "linear rise from 0: steps (200) or a share of the run (2%)",
-          any());
-  }
-};
-
+/// The rate over x, which is a number of updates done or of tokens seen, in the unit of the lengths
+/// that the schedule was made from. x = 0 is the state before the first update. Stateless; rates
+/// are never negative, and past the end no higher than at it.
 class Schedule {
  public:
   virtual ~Schedule() = default;
-  /// Rate of the update that leads to step `step`, 1 <= step; 0 is the state before any. Never
-  /// negative, constant past the end.
-  virtual double rate(int64_t step) const = 0;
+  virtual double rate(double x) const = 0;
+  /// The limit from below: differs from rate() where the rate jumps, as at an inner end point.
+  virtual double rate_before(double x) const { return rate(x); }
+  /// Where a cycle ends and the decayed model is worth keeping, rising; none for most schedules.
+  virtual std::vector<double> end_points() const { return {}; }
 };
 
-/// @param steps length of the run. @throws InvalidArgument for an unknown kind (with the known
-/// ones), a malformed length, or a warm-up longer than the run.
-std::unique_ptr<Schedule> make_schedule(const ScheduleConfig& config, int64_t steps);
+/// The first end point in (from, to].
+std::optional<double> end_point_in(const Schedule& schedule, double from, double to);
+
+/// The rate of one update that takes the run from x = `from` to `to`: that of the decay's end where
+/// an end point lies between, else the rate just before `to`.
+double rate_of_update(const Schedule& schedule, double from, double to);
 
 }  // namespace hecate::scheduler

@@ -65,6 +65,10 @@ std::string step_name(int64_t step) {
   return name;
 }
 
+std::string decayed_name(int64_t step) {
+  return "decayed-" + step_name(step).substr(kStep.size());
+}
+
 std::vector<CheckpointEntry> list_checkpoints(const fs::path& directory) {
   std::map<int64_t, fs::path> found;
   for (const fs::path& path : children(directory)) {
@@ -130,6 +134,23 @@ void prune(const fs::path& directory, int64_t newest_step, int64_t keep) {
 void remove_after(const fs::path& directory, int64_t step) {
   for (const CheckpointEntry& entry : list_checkpoints(directory))
     if (entry.step > step) remove_checkpoint(directory, entry);
+}
+
+void copy_checkpoint(const fs::path& from, const fs::path& to) {
+  const fs::path aside = to.parent_path() / (std::string(kTemporary) + to.filename().string());
+  remove_tree(aside);
+  std::error_code error;
+  fs::create_directory(aside, error);
+  if (error) throw io::io_error(aside, "create directory", error.value());
+  for (const fs::path& file : children(from)) {
+    fs::create_hard_link(file, aside / file.filename(), error);
+    if (error) fs::copy_file(file, aside / file.filename(), error);
+    if (error) throw io::io_error(file, "copy", error.value());
+  }
+  io::sync_directory(aside);
+  remove_tree(to);
+  io::rename_path(aside, to);
+  io::sync_directory(to.parent_path());
 }
 
 void remove_tree(const fs::path& path) {

@@ -14,6 +14,9 @@ namespace hecate::checkpoint {
 /// "step-00001200".
 std::string step_name(int64_t step);
 
+/// "decayed-00001200": the second name of a checkpoint that is kept whatever is pruned.
+std::string decayed_name(int64_t step);
+
 struct CheckpointEntry {
   int64_t step = 0;
   std::filesystem::path path;
@@ -50,6 +53,12 @@ void prune(const std::filesystem::path& directory, int64_t newest_step, int64_t 
 
 /// Deletes checkpoints later than `step`: for a run that goes back to it and leaves that course.
 void remove_after(const std::filesystem::path& directory, int64_t step);
+
+/// Gives a checkpoint a second place, where it replaces what is there, by one rename. Files are
+/// hard links (no file of a checkpoint is ever written again), copies where the file system has
+/// none.
+/// @param to in a directory of checkpoints, which exists.
+void copy_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to);
 
 /// remove_all that reports failures.
 void remove_tree(const std::filesystem::path& path);

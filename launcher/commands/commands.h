@@ -13,6 +13,7 @@ void add_bench_command(Command root);
 void add_bench_collectives_command(Command bench);
 void add_bench_plan_command(Command bench);
 void add_plan_command(Command root);
+void add_schedule_command(Command root);
 void add_flight_command(Command root);
 void add_launch_command(Command root);
 void add_convert_command(Command root);

@@ -16,6 +16,7 @@
 #include "launcher/preflight/preflight.h"
 #include "launcher/preflight/speed.h"
 #include "launcher/run/logging.h"
+#include "launcher/train/branch.h"
 #include "launcher/train/job.h"
 #include "launcher/train/loaded_model.h"
 #include "launcher/train/prediction.h"
@@ -32,7 +33,12 @@ struct Options {
   SettingsOptions settings;
   std::string run;
   bool resume = false;
+  std::string branch_from, decay;
   std::string trace;
+
+  bool branches() const { return !branch_from.empty(); }
+  /// Whether the run begins with a checkpoint.
+  bool continues() const { return resume || branches(); }
 };
 
 // The configuration of a resumed run is its own, then the file's and the overrides'.
@@ -50,6 +56,7 @@ config::Settings settings_of(const Options& options) {
 
 fs::path run_path(const Options& options) {
   if (!options.run.empty()) return options.run;
+  if (options.branches()) return RunDirectory::fresh_path("release");
   const fs::path file = options.settings.file;
   return RunDirectory::fresh_path(file.empty() ? "train" : file.stem().string());
 }
@@ -81,13 +88,32 @@ std::string flight_directory(const Options& options) {
 // The configuration, or what is wrong with it: ranks say so together once they can talk.
 struct Configuration {
   RunConfig config;
+  std::optional<Branch> branch;
   std::exception_ptr error;
 };
+
+void check_branch(const Options& options) {
+  HECATE_CHECK(
+      options.branches() != options.decay.empty(),
+      "train --branch-from CKPT needs --decay LENGTH, such as 10%, and the other way round");
+  if (!options.branches()) return;
+  HECATE_CHECK(!options.resume,
+               "train --branch-from starts a run; --resume continues one: expected one of them");
+  HECATE_CHECK(options.settings.file.empty() && options.settings.preset.empty(),
+               "train --branch-from takes the checkpoint's configuration; expected no file and no "
+               "--preset (--set changes single keys)");
+}
 
 Configuration read_configuration(const Options& options) {
   Configuration read;
   try {
-    read.config = with_vocabulary(load_run_config(settings_of(options)));
+    check_branch(options);
+    if (options.branches()) {
+      read.branch = open_branch(options.branch_from, options.decay, options.settings.overrides);
+      read.config = with_vocabulary(read.branch->config);
+    } else {
+      read.config = with_vocabulary(load_run_config(settings_of(options)));
+    }
   } catch (...) {
     read.error = std::current_exception();
   }
@@ -110,16 +136,17 @@ class FreshRun {
   bool fresh_;
 };
 
-fs::path open_run(const Options& options, const RunConfig& config, const Job& job) {
+fs::path open_run(const Options& options, const Configuration& read, const Job& job) {
   fs::path path;
   job.agree([&] {
     if (!job.first()) return;
     path = run_path(options);
     const RunDirectory directory = options.resume
                                        ? RunDirectory::open(path)
-                                       : RunDirectory::create(path, config::to_toml(config));
+                                       : RunDirectory::create(path, config::to_toml(read.config));
     FreshRun fresh(path, !options.resume);
-    keep_tokenizer(config.data, directory.path());
+    keep_tokenizer(read.config.data, directory.path());
+    if (read.branch) start_branch(*read.branch, directory);
     fresh.keep();
   });
   return job.share(path.string());
@@ -140,6 +167,7 @@ void log_of(const Job& job, const fs::path& run) {
 std::string start_text(const Options& options, const RunConfig& config) {
   const auto given = [](const std::string& text) { return text.empty() ? "(not given)" : text; };
   return concat("--resume = ", options.resume ? "yes" : "no", "\n--run = ", given(options.run),
+                "\n--branch-from = ", given(options.branch_from),
                 "\n--trace = ", given(options.trace), "\n", config::to_toml(config));
 }
 
@@ -223,13 +251,13 @@ int train(const Options& options, const Configuration& read, const Job& job, Cou
     job.agree([&] { check_trainable(read.config, job); });
   }
   measure_ranks(read.config, job);
-  course.run = open_run(options, read.config, job);
+  course.run = open_run(options, read, job);
   FreshRun fresh(course.run, job.first() && !options.resume);
   job.agree([&] { log_of(job, course.run); });
   const RunDirectory directory = RunDirectory::at(course.run);
   std::optional<Trainer> trainer;
   try {
-    trainer.emplace(read.config, directory, options.resume, job);
+    trainer.emplace(read.config, directory, options.continues(), job);
   } catch (const CommError&) {  // its records of what ranks did last are in the directory
     fresh.keep();
     throw;
@@ -259,6 +287,10 @@ void add_train_command(Command root) {
   options->settings.add_to(command, false);
   command.option("--run", options->run, "DIR", "run directory; default: runs/<date>-<name>");
   command.flag("--resume", options->resume, "continue from the newest valid checkpoint of --run");
+  command.option("--branch-from", options->branch_from, "CKPT",
+                 "starts a run that decays this stable-phase checkpoint (or a run's newest)");
+  command.option("--decay", options->decay, "LENGTH",
+                 "with --branch-from: steps, tokens, or a share of the release's run (10%)");
   command.option("--trace", options->trace, "steps=A..B",
                  "writes a timeline of these steps' operations, for ui.perfetto.dev");
   command.action([options] { return run(*options); });

@@ -1,6 +1,7 @@
 #include "launcher/config/run_config.h"
 
 #include "runtime/base/error.h"
+#include "scheduler/run_schedule.h"
 
 namespace hecate::launcher {
 namespace {
@@ -19,6 +20,19 @@ void take_preset(const config::Settings& settings, models::ModelConfig& model) {
   }
 }
 
+// The last kind given, as `[schedule] kind = "…"` or `schedule = "…"`; what is no kind is said when
+// it is applied.
+void take_kind(const config::Settings& settings, scheduler::ScheduleConfig& schedule) {
+  for (const config::Value& layer : settings.layers()) {
+    const config::Value* value = layer.find("schedule");
+    if (value != nullptr && value->kind == config::Value::Kind::table) value = value->find("kind");
+    if (value == nullptr) continue;
+    const std::string& name =
+        value->kind == config::Value::Kind::string ? value->string : value->raw;
+    if (!name.empty()) schedule = scheduler::ScheduleConfig::of_kind(name);
+  }
+}
+
 }  // namespace
 
 void DeviceConfig::validate() const {
@@ -30,12 +44,29 @@ void TrainConfig::validate() const {
   HECATE_CHECK(micro_batch == 0 || global_batch % micro_batch == 0,
                "train.global_batch = ", global_batch,
                " is not a multiple of train.micro_batch = ", micro_batch);
+  for (const BatchStageConfig& stage : batch_ramp)
+    HECATE_CHECK(micro_batch > 0 && stage.global_batch % micro_batch == 0,
+                 "train.batch_ramp: a batch of ", stage.global_batch,
+                 " sequences is not a multiple of train.micro_batch = ", micro_batch);
   HECATE_CHECK(spike_factor == 0 || spike_factor > 1, "train.spike_factor = ", spike_factor,
                ": expected 0 (off) or a factor above 1");
 }
 
+int64_t TrainConfig::largest_batch() const {
+  int64_t largest = global_batch;
+  for (const BatchStageConfig& stage : batch_ramp) largest = std::max(largest, stage.global_batch);
+  return largest;
+}
+
+scheduler::RunLength RunConfig::run_length() const {
+  std::vector<scheduler::RampStage> stages;
+  for (const BatchStageConfig& stage : train.batch_ramp)
+    stages.push_back({.steps = stage.steps, .sequences = stage.global_batch});
+  return {train.steps, train.global_batch, model.sequence, stages};
+}
+
 void RunConfig::validate() const {
-  scheduler::make_schedule(schedule, train.steps);
+  const scheduler::RunSchedule possible(schedule, run_length());
   HECATE_CHECK(!trace_loads || !model.expert_layers().empty(),
                "trace_loads = true, but no layer of the model has experts (model.moe_layers)");
   HECATE_CHECK(
@@ -54,6 +85,7 @@ RunConfig load_run_config(const config::Settings& settings,
                           const std::vector<std::string>& unchecked) {
   RunConfig config;
   take_preset(settings, config.model);
+  take_kind(settings, config.schedule);
   config::load(settings, config, unchecked);
   return config;
 }

@@ -12,7 +12,8 @@
 #include "models/optimizer.h"
 #include "runtime/base/config_fields.h"
 #include "runtime/data/config.h"
-#include "scheduler/schedule.h"
+#include "scheduler/config.h"
+#include "scheduler/run_length.h"
 #include "sharding/config.h"
 #include "sharding/rearrange_config.h"
 
@@ -43,9 +44,22 @@ struct DeviceConfig {
   void validate() const;
 };
 
+struct BatchStageConfig {
+  int64_t steps = 1;
+  int64_t global_batch = 1;
+
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor&& visit) {
+    using namespace config;
+    visit("steps", self.steps, "how many steps use this batch", at_least(1));
+    visit("global_batch", self.global_batch, "sequences per step meanwhile", at_least(1));
+  }
+};
+
 struct TrainConfig {
   int64_t steps = 1000;
   int64_t global_batch = 16;
+  std::vector<BatchStageConfig> batch_ramp;
   int64_t micro_batch = 0;
   int64_t eval_every = 0;
   int64_t eval_batches = 0;
@@ -62,6 +76,8 @@ struct TrainConfig {
     visit("steps", self.steps, "optimizer steps of the run", at_least(1));
     visit("global_batch", self.global_batch,
           "sequences per step; a multiple of rank count * micro_batch", at_least(1));
+    visit("batch_ramp", self.batch_ramp,
+          "stages at the run's start with other batches, before global_batch");
     visit("micro_batch", self.micro_batch,
           "sequences per rank that run at once; 0: a rank's whole part of the batch", at_least(0));
     visit("eval_every", self.eval_every, "steps between evaluations; 0: only after the last",
@@ -89,8 +105,11 @@ struct TrainConfig {
   int64_t sequences_at_once(int64_t ranks = 1) const {
     return micro_batch > 0 ? micro_batch : std::max<int64_t>(1, global_batch / ranks);
   }
-  /// @throws InvalidArgument if global_batch is no multiple of micro_batch or a spike factor is too
-  ///   small.
+  /// Of global_batch and the stages of batch_ramp.
+  int64_t largest_batch() const;
+  /// @throws InvalidArgument if a batch is no multiple of micro_batch, a ramp has no micro_batch,
+  /// or
+  ///   a spike factor is too small.
   void validate() const;
 };
 
@@ -160,11 +179,15 @@ struct RunConfig {
     visit("metrics", self.metrics, "live metrics");
   }
 
+  /// Steps and tokens of the run, for lengths of its schedule.
+  scheduler::RunLength run_length() const;
+
   /// @throws InvalidArgument naming the keys of an impossible combination across tables.
   void validate() const;
 };
 
-/// A run's configuration: defaults, then model.preset's values, then files and overrides in order.
+/// A run's configuration: defaults, then model.preset's and schedule.kind's values, then files and
+/// overrides in order.
 /// @param unchecked tables whose cross-field check is left out: {"data"} where nothing is read.
 /// @throws as config::Settings and config::apply; InvalidArgument for an unknown preset.
 RunConfig load_run_config(const config::Settings& settings,

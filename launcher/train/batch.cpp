@@ -5,12 +5,17 @@
 namespace hecate::launcher {
 
 Batch::Batch(int64_t sequences, int64_t sequence, bool documents, const RankSlice& slice)
-    : sequences_(sequences), sequence_(sequence), slice_(slice) {
-  const auto size = static_cast<size_t>(sequences * sequence);
+    : documents_wanted_(documents), sequence_(sequence), slice_(slice) {
+  resize(sequences);
+  unmasked_.resize(static_cast<size_t>(sequence));
+}
+
+void Batch::resize(int64_t sequences) {
+  sequences_ = sequences;
+  const auto size = static_cast<size_t>(sequences * sequence_);
   tokens_.resize(size);
   targets_.resize(size);
-  unmasked_.resize(static_cast<size_t>(sequence));
-  if (!documents) return;
+  if (!documents_wanted_) return;
   documents_.resize(size);
   group_documents_.resize(size);
 }

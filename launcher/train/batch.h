@@ -35,6 +35,10 @@ class Batch {
   void load(const data::Validation& validation, uint64_t first, uint64_t seed,
             const std::optional<data::MaskingConfig>& masking);
 
+  /// Another number of sequences, whose content is unspecified. Up to the largest so far nothing is
+  /// allocated.
+  void resize(int64_t sequences);
+
   int64_t sequences() const { return sequences_; }
   int64_t sequence() const { return sequence_; }
   int64_t tokens() const { return sequences_ * sequence_; }
@@ -53,7 +57,8 @@ class Batch {
   Row row(int64_t sequence);
   void mask(Row row, uint64_t seed, uint64_t sample, const data::MaskingConfig& masking);
 
-  int64_t sequences_, sequence_;
+  bool documents_wanted_;
+  int64_t sequences_ = 0, sequence_;
   RankSlice slice_;
   std::vector<int32_t> tokens_, targets_, documents_, group_documents_, unmasked_;
 };

@@ -16,15 +16,19 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
+void check_batch(int64_t sequences, const EngineOptions& options) {
+  const int64_t at_once = options.micro_batch * options.ranks();
+  HECATE_CHECK(
+      options.micro_batch >= 1 && sequences >= 1 && sequences % at_once == 0,
+      "train.global_batch = ", sequences,
+      " is not a multiple of train.micro_batch = ", options.micro_batch, " x ", options.ranks(),
+      " ranks; nearest: ", std::max<int64_t>(1, (sequences + at_once / 2) / at_once) * at_once);
+}
+
 const EngineOptions& checked(const EngineOptions& options) {
   options.model.validate();
   const int64_t at_once = options.micro_batch * options.ranks();
-  HECATE_CHECK(
-      options.micro_batch >= 1 && options.global_batch >= 1 && options.global_batch % at_once == 0,
-      "train.global_batch = ", options.global_batch,
-      " is not a multiple of train.micro_batch = ", options.micro_batch, " x ", options.ranks(),
-      " ranks; nearest: ",
-      std::max<int64_t>(1, (options.global_batch + at_once / 2) / at_once) * at_once);
+  check_batch(options.global_batch, options);
   HECATE_CHECK(options.router.balance_scope != "batch" || options.global_batch == at_once,
                "router.balance_scope = batch needs one micro-batch a step: train.micro_batch = ",
                options.micro_batch, " x ", options.ranks(),
@@ -159,6 +163,13 @@ void Engine::record(int64_t step, int64_t micro_batch, const graph::Executor& ex
 void Engine::restore_placement(const ShardedModel::State& state) {
   sharded_->restore(state);
   optimizer_->refresh();
+}
+
+void Engine::set_global_batch(int64_t sequences) {
+  if (sequences == options_.global_batch) return;
+  check_batch(sequences, options_);
+  options_.global_batch = sequences;
+  batch_.resize(sequences / options_.ranks());
 }
 
 void Engine::load(const data::Loader& loader, uint64_t first_sample) {

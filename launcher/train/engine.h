@@ -84,6 +84,9 @@ class Engine {
   explicit Engine(const EngineOptions& options);
   ~Engine();
 
+  /// Sequences of the next steps, over all ranks. @throws InvalidArgument if they are no multiple
+  /// of what runs at once; then nothing has changed.
+  void set_global_batch(int64_t sequences);
   /// Fills the batch of the next step with this rank's part of samples [first_sample, first_sample
   /// + global_batch).
   void load(const data::Loader& loader, uint64_t first_sample);

@@ -38,7 +38,7 @@ EngineOptions engine_options(const RunConfig& config) {
   options.router = config.router;
   options.optimizer = config.optimizer;
   options.seed = static_cast<uint64_t>(config.seed);
-  options.global_batch = config.train.global_batch;
+  options.global_batch = config.train.largest_batch();
   options.micro_batch = config.train.sequences_at_once();
   options.mask_documents = config.data.mask_documents;
   options.mask_vocabulary = config.model.vocabulary - 1;

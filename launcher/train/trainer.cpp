@@ -66,7 +66,7 @@ Trainer::Trainer(const RunConfig& config, const RunDirectory& directory, bool re
                             config.model.vocabulary, config.model.sequence);
       })),
       validation_(job.agreed([&] { return open_validation(config); })),
-      schedule_(scheduler::make_schedule(config.schedule, config.train.steps)) {
+      schedule_(config.schedule, config.run_length()) {
   progress_.data_identity = loader_.identity();
   if (resume) resume_from_latest();
   progress_.config = config::to_toml(config_);
@@ -77,6 +77,8 @@ Trainer::Trainer(const RunConfig& config, const RunDirectory& directory, bool re
     writer_ = std::make_unique<checkpoint::CheckpointWriter>(options);
     if (job_.first()) open_logs();
   });
+  // A run may have been killed between the save of an end point and its second name.
+  if (progress_.step > 0 && schedule_.ends_cycle(position(-1), position())) keep_decayed();
   load_next();
   job_.agree([&] { rethrow_load_error(); });
 }
@@ -148,9 +150,10 @@ TrainSummary Trainer::run() {
   signals.set_note(last_good());
   bool stop = job_.any(signals.requested());  // the first batch is there
   while (progress_.step < config_.train.steps && !stop) {
-    step();
+    const bool decayed = step();
     const int64_t every = config_.checkpoint.every;
-    if (every > 0 && progress_.step % every == 0) save();
+    if (decayed || (every > 0 && progress_.step % every == 0)) save();
+    if (decayed) keep_decayed();
     stop = !load_next() || signals.requested();
     stop = agree_to_stop(stop);
     signals.set_note(last_good());
@@ -233,6 +236,7 @@ std::optional<std::vector<int>> Trainer::speakers_before() const {
 bool Trainer::load_next() {
   if (progress_.step >= config_.train.steps) return false;
   try {
+    engine_.set_global_batch(schedule_.run().batch_at(progress_.step));
     engine_.load(loader_, progress_.next_sample);
   } catch (const Error&) {
     load_error_ = std::current_exception();
@@ -256,11 +260,15 @@ void Trainer::rethrow_load_error() const {
 }
 
 // A step that moved nothing does not count: the next one takes its number and the next samples.
-void Trainer::step() {
-  const double rate = schedule_->rate(progress_.step + 1);
+bool Trainer::step() {
+  const scheduler::Position before = position(), after = position(1);
+  const double rate = schedule_.rate(before, after);
   const StepResult result = engine_.train_step(progress_.step, rate, loss_limit());
-  progress_.next_sample += static_cast<uint64_t>(config_.train.global_batch);
-  if (!result.updated) return handle_spike(result);
+  progress_.next_sample += static_cast<uint64_t>(schedule_.run().batch_at(progress_.step));
+  if (!result.updated) {
+    handle_spike(result);
+    return false;
+  }
   ++progress_.step;
   progress_.tokens += result.tokens;
   if (progress_.step > furthest_step_) {
@@ -269,6 +277,14 @@ void Trainer::step() {
   }
   append_loads();
   log_step(result, rate);
+  return schedule_.ends_cycle(before, after);
+}
+
+scheduler::Position Trainer::position(int64_t updates) const {
+  const scheduler::RunLength& run = schedule_.run();
+  const int64_t step = progress_.step + updates;
+  return {.step = step,
+          .tokens = progress_.tokens + run.tokens_at(step) - run.tokens_at(progress_.step)};
 }
 
 double Trainer::loss_limit() const {
@@ -406,7 +422,7 @@ void Trainer::open_load_trace() {
       LoadTraceShape{.ranks = job_.ranks(),
                      .layers = static_cast<int64_t>(model.expert_layers().size()),
                      .experts = model.experts,
-                     .tokens = config_.train.global_batch * model.sequence / job_.ranks()},
+                     .tokens = config_.train.largest_batch() * model.sequence / job_.ranks()},
       progress_.step);
   if (loads_->missing() > 0)
     spdlog::warn("{}: the first {} steps were not recorded: zeros",
@@ -444,6 +460,20 @@ void Trainer::save() {
     }
   });
   saved_step_ = progress_.step;
+}
+
+// Under a name of its own the decayed model outlives pruning.
+void Trainer::keep_decayed() {
+  finish_saves();
+  const std::filesystem::path kept =
+      directory_.checkpoints() / checkpoint::decayed_name(progress_.step);
+  job_.agree([&] {
+    if (job_.first())
+      checkpoint::copy_checkpoint(directory_.checkpoints() / checkpoint::step_name(progress_.step),
+                                  kept);
+  });
+  if (job_.first())
+    spdlog::info("step {}: decayed model kept as {}", progress_.step, kept.string());
 }
 
 }  // namespace hecate::launcher

@@ -18,6 +18,7 @@
 #include "launcher/train/plan_inputs.h"
 #include "launcher/train/step_record.h"
 #include "launcher/train/training_state.h"
+#include "scheduler/run_schedule.h"
 
 namespace hecate::launcher {
 
@@ -62,7 +63,11 @@ class Trainer {
   void finish_saves();
   std::string last_good() const;
   std::optional<std::vector<int>> speakers_before() const;
-  void step();
+  /// @return whether the update ended a cycle of the schedule.
+  bool step();
+  /// Where the run is, and would be after (before) `updates` more.
+  scheduler::Position position(int64_t updates = 0) const;
+  void keep_decayed();
   /// A loss above it is a spike; infinite while there is no limit.
   double loss_limit() const;
   /// Stops, skips or rolls back after a step that moved nothing.
@@ -87,7 +92,7 @@ class Trainer {
   Engine engine_;
   data::Loader loader_;
   std::optional<data::Validation> validation_;
-  std::unique_ptr<scheduler::Schedule> schedule_;
+  scheduler::RunSchedule schedule_;
   Progress progress_;
   double peak_flops_per_s_ = 0;
   std::unique_ptr<checkpoint::CheckpointWriter> writer_;
