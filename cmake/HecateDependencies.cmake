@@ -27,6 +27,7 @@ endif()
 
 if(HECATE_BUILD_TESTS)
   find_package(GTest 1.12 REQUIRED)
+  find_package(Boost 1.74 REQUIRED COMPONENTS context)
 endif()
 
 if(HECATE_BUILD_BENCHMARKS)

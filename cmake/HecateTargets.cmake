@@ -24,9 +24,10 @@ if(HECATE_SANITIZE)
 endif()
 
 # hecate_test(NAME SOURCES ... DEPS ... [LABELS ...]): a GoogleTest executable, one ctest per case.
-# Cases of parameterised tests are listed by their names, not by what their values print as.
+# Cases of parameterised tests are listed by their names, not by what their values print as. FILTER
+# leaves cases out, in GoogleTest's form.
 function(hecate_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;FILTER" "SOURCES;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE hecate_flags ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE
@@ -36,5 +37,6 @@ function(hecate_test name)
   endif()
   math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * ${HECATE_TEST_TIMEOUT_SCALE}")
   gtest_discover_tests(${name} TEST_PREFIX "${name}/" NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60
+    TEST_FILTER "${ARG_FILTER}"
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()

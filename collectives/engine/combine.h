@@ -2,12 +2,7 @@
 #include <type_traits>
 
 #include "collectives/reduce_op.h"
-
-#if defined(__CUDACC__)
-#define HECATE_HOST_DEVICE __host__ __device__
-#else
-#define HECATE_HOST_DEVICE
-#endif
+#include "runtime/base/host_device.h"
 
 namespace hecate::collectives {
 

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <numbers>
 
+#include "runtime/base/host_device.h"
+
 /// Counter-based random numbers: a draw depends on (seed, stream, index) alone, never on call
 /// order, thread or rank. Philox4x32-10, Salmon et al. 2011 (doi:10.1145/2063384.2063405).
 namespace hecate {
@@ -10,21 +12,21 @@ namespace hecate {
 class CounterRng {
  public:
   /// @param stream separates independent uses (one per parameter, sampler, ...).
-  CounterRng(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
+  HECATE_HOST_DEVICE CounterRng(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
 
   /// 64 uniform bits for `index`.
-  uint64_t bits(uint64_t index) const {
+  HECATE_HOST_DEVICE uint64_t bits(uint64_t index) const {
     const Block block = philox(index);
     return (static_cast<uint64_t>(block.word[1]) << 32) | block.word[0];
   }
 
   /// Uniform in [0, 1), 53 bits.
-  double uniform(uint64_t index) const {
+  HECATE_HOST_DEVICE double uniform(uint64_t index) const {
     return static_cast<double>(bits(index) >> 11) * 0x1.0p-53;
   }
 
   /// Standard normal by Box-Muller from the block of `index`.
-  double normal(uint64_t index) const {
+  HECATE_HOST_DEVICE double normal(uint64_t index) const {
     const Block block = philox(index);
     const uint64_t a = (static_cast<uint64_t>(block.word[1]) << 32) | block.word[0];
     const uint64_t b = (static_cast<uint64_t>(block.word[3]) << 32) | block.word[2];
@@ -34,7 +36,7 @@ class CounterRng {
   }
 
   /// Uniform integer in [0, bound), bound > 0; bias below 2^-64 * bound.
-  uint64_t below(uint64_t index, uint64_t bound) const {
+  HECATE_HOST_DEVICE uint64_t below(uint64_t index, uint64_t bound) const {
     return static_cast<uint64_t>((static_cast<unsigned __int128>(bits(index)) * bound) >> 64);
   }
 
@@ -43,7 +45,7 @@ class CounterRng {
     uint32_t word[4];
   };
 
-  Block philox(uint64_t index) const {
+  HECATE_HOST_DEVICE Block philox(uint64_t index) const {
     Block c{{static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
              static_cast<uint32_t>(stream_), static_cast<uint32_t>(stream_ >> 32)}};
     uint32_t k0 = static_cast<uint32_t>(seed_), k1 = static_cast<uint32_t>(seed_ >> 32);

@@ -6,13 +6,20 @@
 #include "runtime/device/stream.h"
 #include "runtime/kernels/cpu/isa.h"
 #include "runtime/kernels/cpu/simd/elementwise.h"
+#include "runtime/kernels/cuda/kernels.h"
 
 namespace hecate::kernels {
 namespace {
 
 constexpr int64_t kBlock = 1 << 15;
 
-cpu::AdamWConstants constants(const AdamW& o) {
+int64_t blocks_of(const AdamWPiece& piece) {
+  return (piece.size + kBlock - 1) / kBlock;
+}
+
+}  // namespace
+
+math::AdamWConstants math::adamw_constants(const AdamW& o) {
   const auto step = static_cast<double>(o.step);
   const auto real = [](double value) { return static_cast<Real>(value); };
   return {.gradient_scale = real(o.gradient_scale),
@@ -26,15 +33,10 @@ cpu::AdamWConstants constants(const AdamW& o) {
           .keep = real(1 - o.rate * o.weight_decay)};
 }
 
-int64_t blocks_of(const AdamWPiece& piece) {
-  return (piece.size + kBlock - 1) / kBlock;
-}
-
-}  // namespace
-
 void adamw(Stream& s, const AdamW& options, std::span<const AdamWPiece> pieces) {
   HECATE_CHECK(options.step >= 1, "adamw: step ", options.step, ", the first is 1");
-  const cpu::AdamWConstants c = constants(options);
+  if (s.device() == DeviceKind::cuda) return cuda::adamw(s, options, pieces);
+  const math::AdamWConstants c = math::adamw_constants(options);
   int64_t blocks = 0;
   for (const AdamWPiece& piece : pieces) blocks += blocks_of(piece);
   cpu_stream(s, "adamw").pool().parallel_for(blocks, [&](int64_t block, int) {

@@ -9,6 +9,7 @@
 #include "runtime/kernels/cpu/simd/elementwise.h"
 #include "runtime/kernels/cpu/simd/sequence.h"
 #include "runtime/kernels/cpu/simd/tile.h"
+#include "runtime/kernels/cuda/kernels.h"
 
 namespace hecate::kernels {
 namespace {
@@ -212,6 +213,8 @@ void attention(Stream& s, const AttentionShape& shape, View<const Real> q, View<
   HECATE_CHECK(
       out.shape() == (Shape{z.tokens, z.heads, z.nv}) && lse.shape() == (Shape{z.tokens, z.heads}),
       "attention: out ", out.shape(), ", lse ", lse.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::attention(s, shape, q, k, v, document_begin, out, lse);
   ThreadPool& pool = cpu_stream(s, "attention").pool();
   const ForwardViews in{.q = q, .k = k, .v = v, .out = out, .lse = lse};
   // Few heads are cut along their queries, so that every thread has work.
@@ -374,6 +377,8 @@ void attention_backward(Stream& s, const AttentionShape& shape, View<const Real>
                lse.shape(), ", dq ", dq.shape(), ", dk ", dk.shape(), ", dv ", dv.shape());
   const BackwardViews in{
       .q = q, .k = k, .v = v, .out = out, .lse = lse, .dout = dout, .dq = dq, .dk = dk, .dv = dv};
+  if (s.device() == DeviceKind::cuda)
+    return cuda::attention_backward(s, shape, q, k, v, document_begin, out, lse, dout, dq, dk, dv);
   ThreadPool& pool = cpu_stream(s, "attention_backward").pool();
   pool.parallel_for(z.sequences() * z.groups, [&](int64_t index, int worker) {
     const BackwardScratch scratch(z, pool.scratch(worker, BackwardScratch::bytes(z)));
@@ -392,6 +397,8 @@ void attention_decode(Stream& s, Real scale, View<const Real> q, View<const Real
                    heads % groups == 0,
                "attention_decode: q ", q.shape(), ", keys ", keys.shape(), ", values ",
                values.shape(), ", lengths ", lengths.shape(), ", out ", out.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::attention_decode(s, scale, q, keys, values, lengths, out);
   ThreadPool& pool = cpu_stream(s, "attention_decode").pool();
   pool.parallel_for(batch * heads, [&](int64_t index, int worker) {
     const int64_t b = index / heads, h = index % heads, g = h / (heads / groups);

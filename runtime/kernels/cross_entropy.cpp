@@ -6,6 +6,7 @@
 #include "runtime/device/stream.h"
 #include "runtime/kernels/cpu/isa.h"
 #include "runtime/kernels/cpu/simd/elementwise.h"
+#include "runtime/kernels/cuda/kernels.h"
 #include "runtime/kernels/gemm.h"
 #include "runtime/memory/aligned.h"
 
@@ -17,7 +18,11 @@ void check(const char* name, const HeadOptions& options, const View<const Real>&
   HECATE_CHECK(x.dim(1) == w.dim(1) && targets.size() == x.rows() && options.chunk_rows >= 1, name,
                ": x ", x.shape(), ", w ", w.shape(), ", targets ", targets.shape(), ", chunk_rows ",
                options.chunk_rows);
-  for (int64_t t = 0; t < x.rows(); ++t)
+}
+
+void check_targets(const char* name, const View<const Real>& w,
+                   const View<const int32_t>& targets) {
+  for (int64_t t = 0; t < targets.rows(); ++t)
     HECATE_CHECK(*targets.row(t) < w.dim(0), name, ": target ", *targets.row(t), " at ", t,
                  ", vocabulary ", w.dim(0));
 }
@@ -113,11 +118,12 @@ HeadLoss walk(Stream& s, const HeadOptions& options, bool gradient, Real gradien
 HeadLoss head_loss(Stream& s, const HeadOptions& options, View<const Real> x, View<const Real> w,
                    View<const int32_t> targets, View<Real> token_loss) {
   check("head_loss", options, x, w, targets);
-  if (token_loss.data() != nullptr) {
-    HECATE_CHECK(token_loss.size() == x.rows(), "head_loss: token_loss ", token_loss.shape(),
-                 " for ", x.rows(), " rows");
+  HECATE_CHECK(token_loss.data() == nullptr || token_loss.size() == x.rows(),
+               "head_loss: token_loss ", token_loss.shape(), " for ", x.rows(), " rows");
+  if (s.device() == DeviceKind::cuda) return cuda::head_loss(s, options, x, w, targets, token_loss);
+  check_targets("head_loss", w, targets);
+  if (token_loss.data() != nullptr)
     for (int64_t t = 0; t < x.rows(); ++t) *token_loss.row(t) = 0;
-  }
   return walk(s, options, false, 0, x, w, targets, token_loss,
               [](const Chunk&, const View<const Real>&, const View<const Real>&) {});
 }
@@ -128,6 +134,9 @@ HeadLoss head_loss_and_gradient(Stream& s, const HeadOptions& options, Real grad
   check("head_loss_and_gradient", options, x, w, targets);
   HECATE_CHECK(dx.shape() == x.shape() && dw.shape() == w.shape(), "head_loss_and_gradient: dx ",
                dx.shape(), ", dw ", dw.shape(), " for x ", x.shape(), ", w ", w.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::head_loss_and_gradient(s, options, gradient_scale, x, w, targets, dx, dw);
+  check_targets("head_loss_and_gradient", w, targets);
   const int64_t width = x.dim(1);
   for (int64_t t = 0; t < x.rows(); ++t)
     if (*targets.row(t) < 0) std::fill_n(dx.row(t), width, Real{0});

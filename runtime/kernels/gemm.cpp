@@ -4,6 +4,7 @@
 
 #include "runtime/device/stream.h"
 #include "runtime/kernels/cpu/blas.h"
+#include "runtime/kernels/cuda/kernels.h"
 
 namespace hecate::kernels {
 namespace {
@@ -38,6 +39,8 @@ void gemm(Stream& s, Transpose transpose_a, Transpose transpose_b, Real alpha, V
                    (tb ? b.dim(1) : b.dim(0)) == k,
                "gemm: a ", a.shape(), ta ? "^T" : "", ", b ", b.shape(), tb ? "^T" : "", ", c ",
                c.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::gemm(s, transpose_a, transpose_b, alpha, a, b, beta, c);
   ThreadPool& pool = cpu_stream(s, "gemm").pool();
   const bool by_rows = split_rows(ta, m, n, pool.threads());
   const int64_t size = by_rows ? m : n;

@@ -2,6 +2,7 @@
 
 #include "runtime/device/stream.h"
 #include "runtime/kernels/cpu/blas.h"
+#include "runtime/kernels/cuda/kernels.h"
 #include "runtime/kernels/gemm.h"
 
 namespace hecate::kernels {
@@ -92,6 +93,7 @@ void grouped_linear(Stream& s, View<const Real> x, std::span<const int64_t> offs
   check_group("grouped_linear", x.rows(), offsets, w);
   HECATE_CHECK(x.dim(1) == w.k && y.shape() == (Shape{x.rows(), w.n}), "grouped_linear: x ",
                x.shape(), ", w [", w.n, ",", w.k, "], y ", y.shape());
+  if (s.device() == DeviceKind::cuda) return cuda::grouped_linear(s, x, offsets, w, y);
   for_expert_rows(s, "grouped_linear", offsets, [&](size_t e, int64_t first, int64_t rows) {
     cpu::serial_gemm(false, true, rows, w.n, w.k, 1, x.row(first), x.row_stride(), w.data[e], w.k,
                      0, y.row(first), y.row_stride());
@@ -104,6 +106,8 @@ void grouped_linear_backward_input(Stream& s, View<const Real> dy, std::span<con
   HECATE_CHECK(dy.dim(1) == w.n && dx.shape() == (Shape{dy.rows(), w.k}),
                "grouped_linear_backward_input: dy ", dy.shape(), ", w [", w.n, ",", w.k, "], dx ",
                dx.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::grouped_linear_backward_input(s, dy, offsets, w, dx);
   for_expert_rows(
       s, "grouped_linear_backward_input", offsets, [&](size_t e, int64_t first, int64_t rows) {
         cpu::serial_gemm(false, false, rows, w.k, w.n, 1, dy.row(first), dy.row_stride(), w.data[e],
@@ -118,6 +122,8 @@ void grouped_linear_backward_weight(Stream& s, View<const Real> dy, View<const R
   HECATE_CHECK(dy.shape() == (Shape{x.rows(), dw.n}) && x.dim(1) == dw.k,
                "grouped_linear_backward_weight: dy ", dy.shape(), ", x ", x.shape(), ", dw [", dw.n,
                ",", dw.k, "]");
+  if (s.device() == DeviceKind::cuda)
+    return cuda::grouped_linear_backward_weight(s, dy, x, offsets, dw, accumulate);
   CpuStream& stream = cpu_stream(s, "grouped_linear_backward_weight");
   const std::span<Task> tasks = cut(stream, offsets, !accumulate, [&](int64_t) { return dw.n; });
   stream.pool().parallel_for(static_cast<int64_t>(tasks.size()), [&](int64_t index, int) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/device/stream.h"
+#include "runtime/kernels/cuda/kernels.h"
 
 namespace hecate::kernels {
 
@@ -13,6 +14,10 @@ void cache_rows(Stream& s, View<const Real> x, View<const int32_t> positions, Vi
                "cache_rows: x ", x.shape(), ", positions ", positions.shape(), ", cache ",
                cache.shape());
   const int64_t capacity = cache.dim(1), row = x.row_size();
+  if (s.device() == DeviceKind::cuda) {
+    cuda::check_ids(s, "cache_rows", positions, capacity, false);
+    return cuda::cache_rows(s, x, positions, cache);
+  }
   for (int64_t t = 0; t < x.dim(0); ++t)
     HECATE_CHECK(positions.data()[t] >= 0 && positions.data()[t] < capacity,
                  "cache_rows: position ", positions.data()[t], " of ", capacity);

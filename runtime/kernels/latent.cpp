@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/device/stream.h"
+#include "runtime/kernels/cuda/kernels.h"
 
 namespace hecate::kernels {
 namespace {
@@ -35,6 +36,7 @@ constexpr int64_t kGrain = 16;
 void latent_split(Stream& s, View<const Real> up, View<const Real> shared, View<Real> keys,
                   View<Real> values) {
   const Sizes n = check("latent_split", up, shared, keys, values);
+  if (s.device() == DeviceKind::cuda) return cuda::latent_split(s, up, shared, keys, values);
   cpu_stream(s, "latent_split")
       .pool()
       .parallel_ranges(n.tokens, kGrain, [&](int64_t begin, int64_t end, int) {
@@ -52,6 +54,8 @@ void latent_split(Stream& s, View<const Real> up, View<const Real> shared, View<
 void latent_split_backward(Stream& s, View<const Real> dkeys, View<const Real> dvalues,
                            View<Real> dup, View<Real> dshared) {
   const Sizes n = check("latent_split_backward", dup, dshared, dkeys, dvalues);
+  if (s.device() == DeviceKind::cuda)
+    return cuda::latent_split_backward(s, dkeys, dvalues, dup, dshared);
   cpu_stream(s, "latent_split_backward")
       .pool()
       .parallel_ranges(n.tokens, kGrain, [&](int64_t begin, int64_t end, int) {

@@ -5,6 +5,7 @@
 #include "runtime/device/stream.h"
 #include "runtime/kernels/cpu/isa.h"
 #include "runtime/kernels/cpu/simd/sequence.h"
+#include "runtime/kernels/cuda/kernels.h"
 
 namespace hecate::kernels {
 namespace {
@@ -66,6 +67,7 @@ void rms_norm(Stream& s, View<const Real> x, View<const Real> gamma, Real eps, V
               View<Real> rstd) {
   const Groups g = groups_of("rms_norm", x, gamma, rstd.size());
   HECATE_CHECK(y.shape() == x.shape(), "rms_norm: x ", x.shape(), ", y ", y.shape());
+  if (s.device() == DeviceKind::cuda) return cuda::rms_norm(s, x, gamma, eps, y, rstd);
   for_rows(s, "rms_norm", g, [&](int64_t t, int64_t group) {
     const int64_t at = group * g.n;
     rstd.data()[t * g.groups + group] =
@@ -79,6 +81,8 @@ void rms_norm_backward(Stream& s, View<const Real> x, View<const Real> gamma, Vi
   HECATE_CHECK(dy.shape() == x.shape() && dx.shape() == x.shape() && dgamma.size() == g.n,
                "rms_norm_backward: x ", x.shape(), ", dy ", dy.shape(), ", dx ", dx.shape(),
                ", dgamma ", dgamma.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::rms_norm_backward(s, x, gamma, rstd, dy, dx, accumulate, dgamma);
   for_rows_with_sums(s, "rms_norm_backward", g, g.n,
                      [&](int64_t t, int64_t group, Real* partial) {
                        const int64_t at = group * g.n;
@@ -96,6 +100,8 @@ void layer_norm(Stream& s, View<const Real> x, View<const Real> gamma, View<cons
   HECATE_CHECK(y.shape() == x.shape() && beta.size() == g.n && mean.size() == rstd.size(),
                "layer_norm: x ", x.shape(), ", beta ", beta.shape(), ", y ", y.shape(), ", mean ",
                mean.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::layer_norm(s, x, gamma, beta, eps, y, mean, rstd);
   for_rows(s, "layer_norm", g, [&](int64_t t, int64_t group) {
     const int64_t at = group * g.n, row = t * g.groups + group;
     HECATE_ISA_CALL(layer_norm_row, g.n, eps, x.row(t) + at, gamma.data(), beta.data(),
@@ -111,6 +117,8 @@ void layer_norm_backward(Stream& s, View<const Real> x, View<const Real> gamma,
                    dbeta.size() == g.n && mean.size() == rstd.size(),
                "layer_norm_backward: x ", x.shape(), ", dy ", dy.shape(), ", dx ", dx.shape(),
                ", dgamma ", dgamma.shape(), ", dbeta ", dbeta.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::layer_norm_backward(s, x, gamma, mean, rstd, dy, dx, accumulate, dgamma, dbeta);
   for_rows_with_sums(s, "layer_norm_backward", g, 2 * g.n,
                      [&](int64_t t, int64_t group, Real* partial) {
                        const int64_t at = group * g.n, row = t * g.groups + group;

@@ -5,6 +5,7 @@
 #include "runtime/device/stream.h"
 #include "runtime/kernels/cpu/isa.h"
 #include "runtime/kernels/cpu/simd/elementwise.h"
+#include "runtime/kernels/cuda/kernels.h"
 
 namespace hecate::kernels {
 namespace {
@@ -26,6 +27,8 @@ int64_t plan_permutation(Stream& s, View<const int32_t> experts, std::span<int64
       row_of.shape() == experts.shape() && !offsets.empty() && choice_of.size() >= experts.size(),
       "plan_permutation: experts ", experts.shape(), ", row_of ", row_of.shape(), ", choice_of ",
       choice_of.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::plan_permutation(s, experts, offsets, row_of, choice_of);
   cpu_stream(s, "plan_permutation");
   const int64_t top_k = experts.dim(1);
   std::ranges::fill(offsets, 0);
@@ -58,6 +61,7 @@ void permute(Stream& s, View<const Real> x, int64_t top_k, View<const int32_t> c
              View<Real> rows) {
   HECATE_CHECK(rows.dim(1) == x.dim(1) && choice_of.size() == rows.rows(), "permute: x ", x.shape(),
                ", choice_of ", choice_of.shape(), ", rows ", rows.shape());
+  if (s.device() == DeviceKind::cuda) return cuda::permute(s, x, top_k, choice_of, rows);
   for_rows(s, "permute", rows.rows(), [&](int64_t r) {
     std::copy_n(x.row(choice_of.data()[r] / top_k), x.dim(1), rows.row(r));
   });
@@ -67,6 +71,8 @@ void permute_backward(Stream& s, View<const Real> drows, View<const int32_t> row
                       bool accumulate) {
   HECATE_CHECK(drows.dim(1) == dx.dim(1) && row_of.rows() == dx.rows(), "permute_backward: drows ",
                drows.shape(), ", row_of ", row_of.shape(), ", dx ", dx.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::permute_backward(s, drows, row_of, dx, accumulate);
   const int64_t n = dx.dim(1);
   for_rows(s, "permute_backward", dx.rows(), [&](int64_t t) {
     if (!accumulate) std::fill_n(dx.row(t), n, Real{0});
@@ -82,6 +88,8 @@ void unpermute(Stream& s, View<const Real> rows, View<const int32_t> row_of,
       rows.dim(1) == y.dim(1) && row_of.rows() == y.rows() && weights.shape() == row_of.shape(),
       "unpermute: rows ", rows.shape(), ", row_of ", row_of.shape(), ", weights ", weights.shape(),
       ", y ", y.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::unpermute(s, rows, row_of, weights, y, accumulate);
   const int64_t n = y.dim(1);
   for_rows(s, "unpermute", y.rows(), [&](int64_t t) {
     if (!accumulate) std::fill_n(y.row(t), n, Real{0});
@@ -99,6 +107,8 @@ void unpermute_backward(Stream& s, View<const Real> dy, View<const Real> rows,
                    dweights.shape() == row_of.shape() && dy.rows() == row_of.rows(),
                "unpermute_backward: dy ", dy.shape(), ", rows ", rows.shape(), ", row_of ",
                row_of.shape(), ", weights ", weights.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::unpermute_backward(s, dy, rows, row_of, choice_of, weights, drows, dweights);
   const int64_t n = dy.dim(1), top_k = row_of.dim(1);
   for_rows(s, "unpermute_backward", dy.rows(), [&](int64_t t) {
     for (int64_t k = 0; k < top_k; ++k) {

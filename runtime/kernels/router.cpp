@@ -7,6 +7,7 @@
 #include "runtime/device/stream.h"
 #include "runtime/kernels/cpu/isa.h"
 #include "runtime/kernels/cpu/simd/elementwise.h"
+#include "runtime/kernels/cuda/kernels.h"
 
 namespace hecate::kernels {
 namespace {
@@ -116,6 +117,8 @@ void route(Stream& s, Gate gate, View<const Real> logits, View<const Real> bias,
   check("route", logits, probabilities.shape(), experts.shape(), weights.shape());
   HECATE_CHECK(bias.data() == nullptr || bias.size() == logits.dim(1), "route: bias ", bias.shape(),
                " for ", logits.dim(1), " experts");
+  if (s.device() == DeviceKind::cuda)
+    return cuda::route(s, gate, logits, bias, probabilities, experts, weights);
   for_tokens(s, "route", logits.rows(), [&](int64_t t) {
     score(gate, logits.row(t), logits.dim(1), probabilities.row(t));
     select(gate == Gate::sigmoid_bias ? probabilities.row(t) : logits.row(t), bias.data(),
@@ -128,6 +131,8 @@ void route(Stream& s, Gate gate, View<const Real> logits, View<const Real> bias,
 void route_given(Stream& s, Gate gate, View<const Real> logits, View<const int32_t> experts,
                  View<Real> probabilities, View<Real> weights) {
   check("route_given", logits, probabilities.shape(), experts.shape(), weights.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::route_given(s, gate, logits, experts, probabilities, weights);
   check_experts("route_given", experts, logits.dim(1));
   for_tokens(s, "route_given", logits.rows(), [&](int64_t t) {
     score(gate, logits.row(t), logits.dim(1), probabilities.row(t));
@@ -177,7 +182,6 @@ void route_backward(Stream& s, Gate gate, View<const Real> logits, View<const Re
                     View<const int32_t> experts, View<const Real> dweights,
                     View<const Real> dprobabilities, Real z_scale, View<Real> dlogits) {
   check("route_backward", logits, probabilities.shape(), experts.shape(), dweights.shape());
-  check_experts("route_backward", experts, logits.dim(1));
   const int64_t n = logits.dim(1), top_k = experts.dim(1);
   const bool per_token = dprobabilities.shape().rank() == 2;
   HECATE_CHECK(dlogits.shape() == logits.shape() &&
@@ -185,6 +189,10 @@ void route_backward(Stream& s, Gate gate, View<const Real> logits, View<const Re
                     dprobabilities.shape() == Shape{n}),
                "route_backward: dlogits ", dlogits.shape(), ", dprobabilities ",
                dprobabilities.shape(), " for logits ", logits.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::route_backward(s, gate, logits, probabilities, experts, dweights, dprobabilities,
+                                z_scale, dlogits);
+  check_experts("route_backward", experts, n);
   ThreadPool& pool = cpu_stream(s, "route_backward").pool();
   pool.parallel_ranges(logits.rows(), kGrain, [&](int64_t begin, int64_t end, int worker) {
     const GateScratch scratch(pool, worker, n, top_k);
@@ -215,6 +223,8 @@ double router_statistics(Stream& s, View<const Real> logits, View<const Real> pr
   HECATE_CHECK(probabilities.shape() == logits.shape() && sums.size() == logits.dim(1),
                "router_statistics: logits ", logits.shape(), ", probabilities ",
                probabilities.shape(), ", sums ", sums.shape());
+  if (s.device() == DeviceKind::cuda)
+    return cuda::router_statistics(s, logits, probabilities, sums);
   CpuStream& stream = cpu_stream(s, "router_statistics");
   const int64_t n = logits.dim(1), blocks = (logits.rows() + kBlock - 1) / kBlock;
   // Per block of tokens: column sums, then the squares.
@@ -241,6 +251,8 @@ double router_statistics(Stream& s, View<const Real> logits, View<const Real> pr
 
 void router_jitter(Stream& s, Real amount, uint64_t seed, uint64_t stream, int64_t first_row,
                    View<Real> logits) {
+  if (s.device() == DeviceKind::cuda)
+    return cuda::router_jitter(s, amount, seed, stream, first_row, logits);
   const CounterRng rng(seed, stream ^ stream_of("router.jitter"));
   const int64_t n = logits.dim(1);
   for_tokens(s, "router_jitter", logits.rows(), [&](int64_t t) {
@@ -252,6 +264,7 @@ void router_jitter(Stream& s, Real amount, uint64_t seed, uint64_t stream, int64
 }
 
 void count_experts(Stream& s, View<const int32_t> experts, std::span<int64_t> counts) {
+  if (s.device() == DeviceKind::cuda) return cuda::count_experts(s, experts, counts);
   cpu_stream(s, "count_experts");
   check_experts("count_experts", experts, static_cast<int64_t>(counts.size()));
   std::ranges::fill(counts, 0);
@@ -264,6 +277,7 @@ void count_experts(Stream& s, View<const int32_t> experts, std::span<int64_t> co
 
 int64_t drop_over_capacity(Stream& s, int64_t capacity, std::span<int64_t> taken,
                            View<int32_t> experts) {
+  if (s.device() == DeviceKind::cuda) return cuda::drop_over_capacity(s, capacity, taken, experts);
   cpu_stream(s, "drop_over_capacity");
   check_experts("drop_over_capacity", experts, static_cast<int64_t>(taken.size()));
   int64_t dropped = 0;

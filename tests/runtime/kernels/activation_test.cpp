@@ -31,10 +31,10 @@ double formula(Activation kind, double x) {
 class ActivationTest : public ::testing::TestWithParam<Activation> {};
 
 TEST_P(ActivationTest, MatchesDoublePrecisionFormula) {
-  Cpu cpu;
+  Device device;
   const Matrix x = Matrix::normal(7, 133, 1, 3, 5);
   Matrix y(7, 133, 2);
-  activation(cpu.stream, GetParam(), x.cview(), y.view());
+  activation(device.stream, GetParam(), x.cview(), y.view());
   Reference want(7, 133);
   for (int64_t t = 0; t < 7; ++t)
     for (int64_t f = 0; f < 133; ++f) want(t, f) = formula(GetParam(), x.at(t, f));
@@ -42,10 +42,10 @@ TEST_P(ActivationTest, MatchesDoublePrecisionFormula) {
 }
 
 TEST_P(ActivationTest, BackwardMatchesCentralDifferences) {
-  Cpu cpu;
+  Device device;
   const Matrix x = Matrix::normal(5, 37, 1, 2, 1), dy = Matrix::normal(5, 37, 2);
   Matrix dx(5, 37, 3);
-  activation_backward(cpu.stream, GetParam(), x.cview(), dy.cview(), dx.view());
+  activation_backward(device.stream, GetParam(), x.cview(), dy.cview(), dx.view());
   Reference want(5, 37);
   for (int64_t t = 0; t < 5; ++t)
     for (int64_t f = 0; f < 37; ++f) {
@@ -57,15 +57,15 @@ TEST_P(ActivationTest, BackwardMatchesCentralDifferences) {
 }
 
 TEST_P(ActivationTest, LargeArgumentsAndNan) {
-  Cpu cpu;
+  Device device;
   const Real big = 2000;
   Matrix x(1, 4), y(1, 4), dx(1, 4), dy = Matrix::constant(1, 4, 1);
   x(0, 0) = big;
   x(0, 1) = -big;
   x(0, 2) = 0;
   x(0, 3) = kNan;
-  activation(cpu.stream, GetParam(), x.cview(), y.view());
-  activation_backward(cpu.stream, GetParam(), x.cview(), dy.cview(), dx.view());
+  activation(device.stream, GetParam(), x.cview(), y.view());
+  activation_backward(device.stream, GetParam(), x.cview(), dy.cview(), dx.view());
   const bool square = GetParam() == Activation::squared_relu;
   EXPECT_EQ(y.at(0, 0), square ? 4e6 : 2000);
   EXPECT_EQ(y.at(0, 1), 0);
@@ -77,15 +77,15 @@ TEST_P(ActivationTest, LargeArgumentsAndNan) {
 }
 
 TEST_P(ActivationTest, OutputsMayAliasInputs) {
-  Cpu cpu;
+  Device device;
   const Matrix x = Matrix::normal(9, 41, 1), dy = Matrix::normal(9, 41, 2);
   Matrix y(9, 41), dx(9, 41), in_place = x, over_x = x, over_dy = dy;
-  activation(cpu.stream, GetParam(), x.cview(), y.view());
-  activation(cpu.stream, GetParam(), in_place.cview(), in_place.view());
+  activation(device.stream, GetParam(), x.cview(), y.view());
+  activation(device.stream, GetParam(), in_place.cview(), in_place.view());
   EXPECT_TRUE(in_place.same_bits(y));
-  activation_backward(cpu.stream, GetParam(), x.cview(), dy.cview(), dx.view());
-  activation_backward(cpu.stream, GetParam(), over_x.cview(), dy.cview(), over_x.view());
-  activation_backward(cpu.stream, GetParam(), x.cview(), over_dy.cview(), over_dy.view());
+  activation_backward(device.stream, GetParam(), x.cview(), dy.cview(), dx.view());
+  activation_backward(device.stream, GetParam(), over_x.cview(), dy.cview(), over_x.view());
+  activation_backward(device.stream, GetParam(), x.cview(), over_dy.cview(), over_dy.view());
   EXPECT_TRUE(over_x.same_bits(dx));
   EXPECT_TRUE(over_dy.same_bits(dx));
 }
@@ -127,10 +127,10 @@ struct Halves {
 };
 
 TEST(Swiglu, MatchesDoublePrecisionOnHalvesOfOneBuffer) {
-  Cpu cpu;
+  Device device;
   Halves in(Matrix::normal(7, 66, 1, 2));
   Matrix out(7, 33, 1);
-  swiglu(cpu.stream, in.part(0), in.part(1), out.view());
+  swiglu(device.stream, in.part(0), in.part(1), out.view());
   Reference want(7, 33);
   for (int64_t t = 0; t < 7; ++t)
     for (int64_t f = 0; f < 33; ++f)
@@ -139,7 +139,7 @@ TEST(Swiglu, MatchesDoublePrecisionOnHalvesOfOneBuffer) {
 }
 
 TEST(Swiglu, BackwardMatchesCentralDifferencesInPlace) {
-  Cpu cpu;
+  Device device;
   Halves in(Matrix::normal(5, 22, 1, 2));
   const Matrix dout = Matrix::normal(5, 11, 2);
   Reference x(in.both);
@@ -150,21 +150,21 @@ TEST(Swiglu, BackwardMatchesCentralDifferencesInPlace) {
         sum += dout.at(t, f) * x(t, f) * sigmoid(x(t, f)) * x(t, 11 + f);
     return sum;
   };
-  swiglu_backward(cpu.stream, in.part(0), in.part(1), dout.cview(), in.part(0), in.part(1));
+  swiglu_backward(device.stream, in.part(0), in.part(1), dout.cview(), in.part(0), in.part(1));
   expect_gradient(in.both, x, loss);
 }
 
 TEST(Swiglu, SaturatedGatesStayFinite) {
-  Cpu cpu;
+  Device device;
   Halves in(Matrix(1, 4));
   in.both(0, 0) = 150;
   in.both(0, 1) = -150;
   in.both(0, 2) = in.both(0, 3) = 2;
   Matrix out(1, 2), dout = Matrix::constant(1, 2, 1);
-  swiglu(cpu.stream, in.part(0), in.part(1), out.view());
+  swiglu(device.stream, in.part(0), in.part(1), out.view());
   EXPECT_EQ(out.at(0, 0), 300);
   EXPECT_NEAR(out.at(0, 1), 0, 1e-30);
-  swiglu_backward(cpu.stream, in.part(0), in.part(1), dout.cview(), in.part(0), in.part(1));
+  swiglu_backward(device.stream, in.part(0), in.part(1), dout.cview(), in.part(0), in.part(1));
   EXPECT_EQ(in.both.at(0, 0), 2);
   EXPECT_NEAR(in.both.at(0, 1), 0, 1e-30);
   EXPECT_EQ(in.both.at(0, 2), 150);
@@ -172,16 +172,16 @@ TEST(Swiglu, SaturatedGatesStayFinite) {
 }
 
 TEST(ActivationShapes, NoTokensIsFineAndMismatchIsNot) {
-  Cpu cpu;
+  Device device;
   Matrix none(0, 5), x(2, 5), other(2, 4);
-  activation(cpu.stream, Activation::silu, none.cview(), none.view());
-  swiglu(cpu.stream, none.cview(), none.cview(), none.view());
-  EXPECT_THROW(activation(cpu.stream, Activation::silu, x.cview(), other.view()), InvalidArgument);
+  activation(device.stream, Activation::silu, none.cview(), none.view());
+  swiglu(device.stream, none.cview(), none.cview(), none.view());
+  EXPECT_THROW(activation(device.stream, Activation::silu, x.cview(), other.view()), InvalidArgument);
   EXPECT_THROW(
-      activation_backward(cpu.stream, Activation::silu, x.cview(), other.cview(), x.view()),
+      activation_backward(device.stream, Activation::silu, x.cview(), other.cview(), x.view()),
       InvalidArgument);
-  EXPECT_THROW(swiglu(cpu.stream, x.cview(), other.cview(), x.view()), InvalidArgument);
-  EXPECT_THROW(swiglu_backward(cpu.stream, x.cview(), x.cview(), x.cview(), x.view(), other.view()),
+  EXPECT_THROW(swiglu(device.stream, x.cview(), other.cview(), x.view()), InvalidArgument);
+  EXPECT_THROW(swiglu_backward(device.stream, x.cview(), x.cview(), x.cview(), x.view(), other.view()),
                InvalidArgument);
 }
 

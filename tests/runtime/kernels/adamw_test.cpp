@@ -43,13 +43,13 @@ TEST(AdamW, MatchesTorchOverSeveralSteps) {
     const int64_t n = 1003;
     State state(n);
     Reference p(state.p), m(state.m), v(state.v);
-    Cpu cpu;
+    Device device;
     AdamW o{.rate = 3e-3, .beta1 = 0.9, .beta2 = beta2, .eps = 1e-8, .weight_decay = 0.1};
     o.gradient_scale = 0.7;
     for (o.step = 1; o.step <= 20; ++o.step) {
       const Matrix g = gradient(n, o.step);
       const AdamWPiece piece = state.piece(g, 0, n);
-      adamw(cpu.stream, o, {&piece, 1});
+      adamw(device.stream, o, {&piece, 1});
       torch_step(o, p, g, m, v);
     }
     expect_near(state.p, p, kElement, "parameter");
@@ -64,11 +64,11 @@ TEST(AdamW, ZeroGradientOnlyDecays) {
   Reference want(state.p);
   for (double& value : want.values) value *= 1 - 0.01 * 0.5;
   const Matrix g = Matrix::constant(1, 5, 0);
-  Cpu cpu;
+  Device device;
   const AdamWPiece piece = state.piece(g, 0, 5);
   AdamW o{.rate = 0.01};
   o.weight_decay = 0.5;
-  adamw(cpu.stream, o, {&piece, 1});
+  adamw(device.stream, o, {&piece, 1});
   expect_near(state.p, want, kElement);
 }
 
@@ -89,9 +89,9 @@ Matrix run_cut(Stream& s, const std::vector<int64_t>& cuts, int64_t n) {
 
 TEST(AdamW, CutsDoNotChangeBits) {
   const int64_t n = 70001;
-  Cpu cpu;
-  const Matrix whole = run_cut(cpu.stream, {0, n}, n);
-  EXPECT_TRUE(run_cut(cpu.stream, {0, 1, 1, 8, 33, 40000, 69999, n}, n).same_bits(whole));
+  Device device;
+  const Matrix whole = run_cut(device.stream, {0, n}, n);
+  EXPECT_TRUE(run_cut(device.stream, {0, 1, 1, 8, 33, 40000, 69999, n}, n).same_bits(whole));
 }
 
 TEST(AdamW, ThreadCountDoesNotChangeBits) {
@@ -99,17 +99,17 @@ TEST(AdamW, ThreadCountDoesNotChangeBits) {
 }
 
 TEST(AdamW, NothingToDo) {
-  Cpu cpu;
-  adamw(cpu.stream, {}, {});
+  Device device;
+  adamw(device.stream, {}, {});
   const AdamWPiece empty;
-  adamw(cpu.stream, {}, {&empty, 1});
+  adamw(device.stream, {}, {&empty, 1});
 }
 
 TEST(AdamW, RejectsStepZero) {
-  Cpu cpu;
+  Device device;
   AdamW o;
   o.step = 0;
-  EXPECT_THROW(adamw(cpu.stream, o, {}), InvalidArgument);
+  EXPECT_THROW(adamw(device.stream, o, {}), InvalidArgument);
 }
 
 }  // namespace

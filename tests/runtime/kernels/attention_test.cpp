@@ -131,9 +131,9 @@ struct Expected {
 class AttentionTest : public ::testing::TestWithParam<Case> {};
 
 TEST_P(AttentionTest, MatchesDoublePrecisionDefinition) {
-  Cpu cpu;
+  Device device;
   Problem problem(GetParam());
-  problem.run(GetParam(), cpu.stream);
+  problem.run(GetParam(), device.stream);
   const Expected want(GetParam(), problem);
   expect_near(problem.out, want.out, kChain, "out");
   expect_near(problem.lse, want.lse, kChain, "lse");

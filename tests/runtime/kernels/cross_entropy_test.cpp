@@ -51,11 +51,11 @@ TEST(HeadLoss, MatchesDoublePrecisionForEveryChunkSize) {
   c.targets[12] = -100;
   const Reference x(c.x), w(c.w);
   for (int64_t chunk : {1, 3, 13, 256}) {
-    Cpu cpu;
+    Device device;
     Matrix losses(13, 1);
     const HeadOptions options{.logit_scale = Real(0.7), .chunk_rows = chunk};
     const HeadLoss got =
-        head_loss(cpu.stream, options, c.x.cview(), c.w.cview(), c.target_view(), losses.flat());
+        head_loss(device.stream, options, c.x.cview(), c.w.cview(), c.target_view(), losses.flat());
     EXPECT_EQ(got.tokens, 11);
     EXPECT_NEAR(got.loss_sum, total_loss(x, w, c.targets, static_cast<double>(Real(0.7))),
                 11 * kChain);
@@ -73,11 +73,11 @@ TEST(HeadLoss, GradientsMatchCentralDifferences) {
   c.targets[2] = -1;
   const double scale = 0.25;
   for (int64_t chunk : {2, 256}) {
-    Cpu cpu;
+    Device device;
     Matrix dx(6, 5, 2), dw = Matrix::constant(9, 5, 0);
     const HeadOptions options{.logit_scale = Real(0.5), .chunk_rows = chunk};
     const HeadLoss got =
-        head_loss_and_gradient(cpu.stream, options, static_cast<Real>(scale), c.x.cview(),
+        head_loss_and_gradient(device.stream, options, static_cast<Real>(scale), c.x.cview(),
                                c.w.cview(), c.target_view(), dx.view(), dw.view());
     Reference x(c.x), w(c.w);
     const auto loss = [&] { return scale * total_loss(x, w, c.targets, 0.5); };
@@ -90,10 +90,10 @@ TEST(HeadLoss, GradientsMatchCentralDifferences) {
 
 TEST(HeadLoss, WeightGradientAccumulates) {
   const Case c(5, 4, 6);
-  Cpu cpu;
+  Device device;
   Matrix dx(5, 4), once = Matrix::constant(6, 4, 0), twice = Matrix::constant(6, 4, 0);
   const auto run = [&](Matrix& dw) {
-    head_loss_and_gradient(cpu.stream, {}, 1, c.x.cview(), c.w.cview(), c.target_view(), dx.view(),
+    head_loss_and_gradient(device.stream, {}, 1, c.x.cview(), c.w.cview(), c.target_view(), dx.view(),
                            dw.view());
   };
   run(once);
@@ -107,9 +107,9 @@ TEST(HeadLoss, WeightGradientAccumulates) {
 TEST(HeadLoss, AllMaskedGivesZeroAndNoGradient) {
   Case c(5, 4, 6);
   std::fill(c.targets.begin(), c.targets.end(), -1);
-  Cpu cpu;
+  Device device;
   Matrix dx(5, 4), dw = Matrix::constant(6, 4, 3);
-  const HeadLoss got = head_loss_and_gradient(cpu.stream, {}, 1, c.x.cview(), c.w.cview(),
+  const HeadLoss got = head_loss_and_gradient(device.stream, {}, 1, c.x.cview(), c.w.cview(),
                                               c.target_view(), dx.view(), dw.view());
   EXPECT_EQ(got.tokens, 0);
   EXPECT_EQ(got.loss_sum, 0);
@@ -121,9 +121,9 @@ TEST(HeadLoss, MaskedRowsMayHoldAnything) {
   Case c(4, 3, 5);
   c.targets[1] = -1;
   for (int64_t d = 0; d < 3; ++d) c.x(1, d) = kNan;
-  Cpu cpu;
+  Device device;
   Matrix dx(4, 3), dw = Matrix::constant(5, 3, 0);
-  const HeadLoss got = head_loss_and_gradient(cpu.stream, {}, 1, c.x.cview(), c.w.cview(),
+  const HeadLoss got = head_loss_and_gradient(device.stream, {}, 1, c.x.cview(), c.w.cview(),
                                               c.target_view(), dx.view(), dw.view());
   EXPECT_TRUE(std::isfinite(got.loss_sum));
   for (int64_t t = 0; t < 4; ++t)
@@ -134,9 +134,9 @@ TEST(HeadLoss, MaskedRowsMayHoldAnything) {
 
 TEST(HeadLoss, HugeLogitsStayFinite) {
   Case c(4, 3, 7, 1e4);
-  Cpu cpu;
+  Device device;
   Matrix dx(4, 3), dw = Matrix::constant(7, 3, 0);
-  const HeadLoss got = head_loss_and_gradient(cpu.stream, {}, 1, c.x.cview(), c.w.cview(),
+  const HeadLoss got = head_loss_and_gradient(device.stream, {}, 1, c.x.cview(), c.w.cview(),
                                               c.target_view(), dx.view(), dw.view());
   const double want = total_loss(Reference(c.x), Reference(c.w), c.targets, 1);
   EXPECT_NEAR(got.loss_sum, want, kElement * 1e5);
@@ -147,16 +147,16 @@ TEST(HeadLoss, HugeLogitsStayFinite) {
 TEST(HeadLoss, NanInOneRowShowsInTheLoss) {
   Case c(4, 3, 5);
   c.x(2, 1) = kNan;
-  Cpu cpu;
+  Device device;
   EXPECT_TRUE(std::isnan(
-      head_loss(cpu.stream, {}, c.x.cview(), c.w.cview(), c.target_view(), {}).loss_sum));
+      head_loss(device.stream, {}, c.x.cview(), c.w.cview(), c.target_view(), {}).loss_sum));
 }
 
 TEST(HeadLoss, NoTokens) {
   const Case c(0, 3, 5);
-  Cpu cpu;
+  Device device;
   Matrix dx(0, 3), dw = Matrix::constant(5, 3, 1);
-  const HeadLoss got = head_loss_and_gradient(cpu.stream, {}, 1, c.x.cview(), c.w.cview(),
+  const HeadLoss got = head_loss_and_gradient(device.stream, {}, 1, c.x.cview(), c.w.cview(),
                                               c.target_view(), dx.view(), dw.view());
   EXPECT_EQ(got.tokens, 0);
   EXPECT_EQ(got.loss_sum, 0);
@@ -166,8 +166,8 @@ TEST(HeadLoss, NoTokens) {
 TEST(HeadLoss, RepeatsBitForBit) {
   const Case c(70, 33, 301);
   const auto run = [&](Matrix& dx, Matrix& dw) {
-    Cpu cpu;
-    return head_loss_and_gradient(cpu.stream, {.logit_scale = 1, .chunk_rows = 32}, 1, c.x.cview(),
+    Device device;
+    return head_loss_and_gradient(device.stream, {.logit_scale = 1, .chunk_rows = 32}, 1, c.x.cview(),
                                   c.w.cview(), c.target_view(), dx.view(), dw.view())
         .loss_sum;
   };
@@ -179,12 +179,12 @@ TEST(HeadLoss, RepeatsBitForBit) {
 
 TEST(HeadLoss, ScratchIsOneChunkAndStopsGrowing) {
   const Case c(70, 33, 301);
-  Cpu cpu;
+  Device device;
   Matrix dx(70, 33), dw = Matrix::constant(301, 33, 0);
   const auto run = [&] {
-    head_loss_and_gradient(cpu.stream, {.logit_scale = 1, .chunk_rows = 8}, 1, c.x.cview(),
+    head_loss_and_gradient(device.stream, {.logit_scale = 1, .chunk_rows = 8}, 1, c.x.cview(),
                            c.w.cview(), c.target_view(), dx.view(), dw.view());
-    return cpu.stream.workspace_bytes();
+    return device.stream.workspace_bytes();
   };
   const size_t first = run();
   EXPECT_LE(first, 8 * (301 + 2 * 33) * sizeof(Real) + 1024);
@@ -193,11 +193,11 @@ TEST(HeadLoss, ScratchIsOneChunkAndStopsGrowing) {
 
 TEST(HeadLoss, RejectsWhatDoesNotFitBeforeWritingAnything) {
   Case c(4, 3, 5);
-  Cpu cpu;
+  Device device;
   Matrix dx(4, 3), dw = Matrix::constant(5, 3, 1), narrow(4, 2), losses(3, 1);
   const auto call = [&](View<const Real> x, View<Real> dx_view, View<Real> dw_view,
                         const HeadOptions& options) {
-    head_loss_and_gradient(cpu.stream, options, 1, x, c.w.cview(), c.target_view(), dx_view,
+    head_loss_and_gradient(device.stream, options, 1, x, c.w.cview(), c.target_view(), dx_view,
                            dw_view);
   };
   EXPECT_THROW(call(narrow.cview(), dx.view(), dw.view(), {}), InvalidArgument);
@@ -205,7 +205,7 @@ TEST(HeadLoss, RejectsWhatDoesNotFitBeforeWritingAnything) {
   EXPECT_THROW(call(c.x.cview(), dx.view(), dx.view(), {}), InvalidArgument);
   EXPECT_THROW(call(c.x.cview(), dx.view(), dw.view(), {.logit_scale = 1, .chunk_rows = 0}),
                InvalidArgument);
-  EXPECT_THROW(head_loss(cpu.stream, {}, c.x.cview(), c.w.cview(), c.target_view(), losses.flat()),
+  EXPECT_THROW(head_loss(device.stream, {}, c.x.cview(), c.w.cview(), c.target_view(), losses.flat()),
                InvalidArgument);
   c.targets[3] = 5;
   EXPECT_THROW(call(c.x.cview(), dx.view(), dw.view(), {.logit_scale = 1, .chunk_rows = 1}),

@@ -5,7 +5,7 @@
 namespace hecate::kernels {
 namespace {
 
-using hecate::testing::Cpu;
+using hecate::testing::Device;
 using hecate::testing::expect_near;
 using hecate::testing::kSum;
 using hecate::testing::Matrix;
@@ -41,7 +41,7 @@ class GemmTest : public ::testing::TestWithParam<GemmCase> {};
 
 TEST_P(GemmTest, MatchesDoublePrecisionForEveryTranspose) {
   const GemmCase p = GetParam();
-  Cpu cpu;
+  Device device;
   for (bool ta : {false, true})
     for (bool tb : {false, true}) {
       const Matrix a =
@@ -50,7 +50,7 @@ TEST_P(GemmTest, MatchesDoublePrecisionForEveryTranspose) {
           tb ? Matrix::normal(p.n, p.k, 2, 1, p.gap) : Matrix::normal(p.k, p.n, 2, 1, p.gap);
       Matrix c = p.beta == 0 ? Matrix(p.m, p.n, p.gap) : Matrix::normal(p.m, p.n, 3, 1, p.gap);
       const Reference want = product(ta, tb, p.alpha, a, b, p.beta, c);
-      gemm(cpu.stream, ta ? Transpose::yes : Transpose::no, tb ? Transpose::yes : Transpose::no,
+      gemm(device.stream, ta ? Transpose::yes : Transpose::no, tb ? Transpose::yes : Transpose::no,
            static_cast<Real>(p.alpha), a.cview(), b.cview(), static_cast<Real>(p.beta), c.view());
       expect_near(c, want, tolerance(p.k), ta ? (tb ? "TT" : "TN") : (tb ? "NT" : "NN"));
     }
@@ -70,31 +70,31 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 TEST(Gemm, RepeatsBitForBit) {
-  Cpu cpu;
+  Device device;
   const Matrix a = Matrix::normal(300, 257, 1), b = Matrix::normal(257, 400, 2);
   Matrix first(300, 400), second(300, 400);
-  gemm(cpu.stream, Transpose::no, Transpose::no, 1, a.cview(), b.cview(), 0, first.view());
+  gemm(device.stream, Transpose::no, Transpose::no, 1, a.cview(), b.cview(), 0, first.view());
   for (int run = 0; run < 5; ++run) {
-    gemm(cpu.stream, Transpose::no, Transpose::no, 1, a.cview(), b.cview(), 0, second.view());
+    gemm(device.stream, Transpose::no, Transpose::no, 1, a.cview(), b.cview(), 0, second.view());
     ASSERT_TRUE(second.same_bits(first)) << "run " << run;
   }
 }
 
 TEST(Gemm, RejectsShapesThatDoNotFit) {
-  Cpu cpu;
+  Device device;
   Matrix a(4, 3), b(4, 5), c(4, 5);
   const auto call = [&](Transpose ta, Transpose tb) {
-    gemm(cpu.stream, ta, tb, 1, a.cview(), b.cview(), 0, c.view());
+    gemm(device.stream, ta, tb, 1, a.cview(), b.cview(), 0, c.view());
   };
   EXPECT_THROW(call(Transpose::no, Transpose::no), InvalidArgument);
   EXPECT_THROW(call(Transpose::yes, Transpose::no), InvalidArgument);
   EXPECT_THROW(call(Transpose::no, Transpose::yes), InvalidArgument);
-  EXPECT_THROW(gemm(cpu.stream, Transpose::no, Transpose::no, 1, a.cflat(), b.cview(), 0, c.view()),
+  EXPECT_THROW(gemm(device.stream, Transpose::no, Transpose::no, 1, a.cflat(), b.cview(), 0, c.view()),
                InvalidArgument);
 }
 
 TEST(Linear, MatchesDoublePrecisionForwardAndBackward) {
-  Cpu cpu;
+  Device device;
   const int64_t tokens = 37, in = 19, out = 45;
   const Matrix x = Matrix::normal(tokens, in, 1, 1, 2), w = Matrix::normal(out, in, 2);
   const Matrix dy = Matrix::normal(tokens, out, 3);
@@ -107,9 +107,9 @@ TEST(Linear, MatchesDoublePrecisionForwardAndBackward) {
     const Reference want_y = product(false, true, 1, x, w, beta, y);
     const Reference want_dx = product(false, false, 1, dy, w, beta, dx);
     const Reference want_dw = product(true, false, 1, dy, x, beta, dw);
-    linear(cpu.stream, x.cview(), w.cview(), y.view(), accumulate);
-    linear_backward_input(cpu.stream, dy.cview(), w.cview(), dx.view(), accumulate);
-    linear_backward_weight(cpu.stream, dy.cview(), x.cview(), dw.view(), accumulate);
+    linear(device.stream, x.cview(), w.cview(), y.view(), accumulate);
+    linear_backward_input(device.stream, dy.cview(), w.cview(), dx.view(), accumulate);
+    linear_backward_weight(device.stream, dy.cview(), x.cview(), dw.view(), accumulate);
     expect_near(y, want_y, tolerance(in), "y");
     expect_near(dx, want_dx, tolerance(out), "dx");
     expect_near(dw, want_dw, tolerance(tokens), "dw");
@@ -143,11 +143,11 @@ struct Group {
 class GroupedTest : public ::testing::TestWithParam<std::vector<int64_t>> {};
 
 TEST_P(GroupedTest, ForwardMatchesRowByRow) {
-  Cpu cpu;
+  Device device;
   const Group group(GetParam(), 23, 17);
   const Matrix x = Matrix::normal(group.rows(), 17, 1, 1, 3);
   Matrix y(group.rows(), 23, 2);
-  grouped_linear(cpu.stream, x.cview(), group.offsets, group.view(), y.view());
+  grouped_linear(device.stream, x.cview(), group.offsets, group.view(), y.view());
   Reference want(group.rows(), 23);
   for (int64_t r = 0; r < group.rows(); ++r)
     for (int64_t j = 0; j < 23; ++j)
@@ -157,11 +157,11 @@ TEST_P(GroupedTest, ForwardMatchesRowByRow) {
 }
 
 TEST_P(GroupedTest, BackwardInputMatchesRowByRow) {
-  Cpu cpu;
+  Device device;
   const Group group(GetParam(), 23, 17);
   const Matrix dy = Matrix::normal(group.rows(), 23, 1, 1, 1);
   Matrix dx(group.rows(), 17, 2);
-  grouped_linear_backward_input(cpu.stream, dy.cview(), group.offsets, group.view(), dx.view());
+  grouped_linear_backward_input(device.stream, dy.cview(), group.offsets, group.view(), dx.view());
   Reference want(group.rows(), 17);
   for (int64_t r = 0; r < group.rows(); ++r)
     for (int64_t i = 0; i < 17; ++i)
@@ -171,7 +171,7 @@ TEST_P(GroupedTest, BackwardInputMatchesRowByRow) {
 }
 
 TEST_P(GroupedTest, BackwardWeightWritesOrAccumulates) {
-  Cpu cpu;
+  Device device;
   const Group group(GetParam(), 523, 17);
   const Matrix x = Matrix::normal(group.rows(), 17, 1, 1, 3);
   const Matrix dy = Matrix::normal(group.rows(), 523, 2);
@@ -187,19 +187,19 @@ TEST_P(GroupedTest, BackwardWeightWritesOrAccumulates) {
     for (int64_t r = 0; r < group.rows(); ++r)
       for (int64_t j = 0; j < 523; ++j)
         for (int64_t i = 0; i < 17; ++i) want[group.expert_of(r)](j, i) += dy.at(r, j) * x.at(r, i);
-    grouped_linear_backward_weight(cpu.stream, dy.cview(), x.cview(), group.offsets,
+    grouped_linear_backward_weight(device.stream, dy.cview(), x.cview(), group.offsets,
                                    {.data = data, .n = 523, .k = 17}, accumulate);
     for (size_t e = 0; e < dw.size(); ++e) expect_near(dw[e], want[e], tolerance(group.rows()));
   }
 }
 
 TEST_P(GroupedTest, RepeatsBitForBit) {
-  Cpu cpu;
+  Device device;
   const Group group(GetParam(), 23, 17);
   const Matrix x = Matrix::normal(group.rows(), 17, 1);
   Matrix first(group.rows(), 23), second(group.rows(), 23);
-  grouped_linear(cpu.stream, x.cview(), group.offsets, group.view(), first.view());
-  grouped_linear(cpu.stream, x.cview(), group.offsets, group.view(), second.view());
+  grouped_linear(device.stream, x.cview(), group.offsets, group.view(), first.view());
+  grouped_linear(device.stream, x.cview(), group.offsets, group.view(), second.view());
   EXPECT_TRUE(second.same_bits(first));
 }
 
@@ -216,22 +216,22 @@ INSTANTIATE_TEST_SUITE_P(Loads, GroupedTest,
                          });
 
 TEST(Grouped, BackwardWeightSkipsExpertsThatAreElsewhere) {
-  Cpu cpu;
+  Device device;
   const Matrix x = Matrix::constant(2, 3, 1), dy = Matrix::constant(2, 4, 1);
   Matrix dw = Matrix::constant(4, 3, 5);
   const std::vector<int64_t> offsets = {0, 0, 2};
   const std::vector<Real*> data = {nullptr, dw.data()};
-  grouped_linear_backward_weight(cpu.stream, dy.cview(), x.cview(), offsets,
+  grouped_linear_backward_weight(device.stream, dy.cview(), x.cview(), offsets,
                                  {.data = data, .n = 4, .k = 3}, true);
   expect_near(dw, Reference(Matrix::constant(4, 3, 7)), 0);
 }
 
 TEST(Grouped, RejectsWhatDoesNotFit) {
-  Cpu cpu;
+  Device device;
   const Group group({2, 3}, 4, 6);
   Matrix x(5, 6), y(5, 4);
   const auto call = [&](std::vector<int64_t> offsets, View<const Real> in, View<Real> out) {
-    grouped_linear(cpu.stream, in, offsets, group.view(), out);
+    grouped_linear(device.stream, in, offsets, group.view(), out);
   };
   EXPECT_THROW(call({0, 5}, x.cview(), y.view()), InvalidArgument);
   EXPECT_THROW(call({0, 2, 4}, x.cview(), y.view()), InvalidArgument);
@@ -242,19 +242,19 @@ TEST(Grouped, RejectsWhatDoesNotFit) {
 }
 
 TEST(Grouped, RejectsRowsOfAnExpertWithoutWeights) {
-  Cpu cpu;
+  Device device;
   const Matrix x = Matrix::constant(2, 3, 1), dy = Matrix::constant(2, 4, 1);
   Matrix y(2, 4), dx(2, 3);
   const std::vector<int64_t> offsets = {0, 2};
   const std::vector<const Real*> none = {nullptr};
   const std::vector<Real*> no_gradient = {nullptr};
   EXPECT_THROW(
-      grouped_linear(cpu.stream, x.cview(), offsets, {.data = none, .n = 4, .k = 3}, y.view()),
+      grouped_linear(device.stream, x.cview(), offsets, {.data = none, .n = 4, .k = 3}, y.view()),
       InvalidArgument);
-  EXPECT_THROW(grouped_linear_backward_input(cpu.stream, dy.cview(), offsets,
+  EXPECT_THROW(grouped_linear_backward_input(device.stream, dy.cview(), offsets,
                                              {.data = none, .n = 4, .k = 3}, dx.view()),
                InvalidArgument);
-  EXPECT_THROW(grouped_linear_backward_weight(cpu.stream, dy.cview(), x.cview(), offsets,
+  EXPECT_THROW(grouped_linear_backward_weight(device.stream, dy.cview(), x.cview(), offsets,
                                               {.data = no_gradient, .n = 4, .k = 3}, false),
                InvalidArgument);
 }

@@ -20,8 +20,8 @@ struct Plan {
     offsets.assign(static_cast<size_t>(experts_in) + 1, -5);
     row_of.assign(experts.size(), -5);
     choice_of.assign(experts.size(), -5);
-    Cpu cpu;
-    rows = plan_permutation(cpu.stream, {experts.data(), {tokens, top_k}}, offsets,
+    Device device;
+    rows = plan_permutation(device.stream, {experts.data(), {tokens, top_k}}, offsets,
                             {row_of.data(), {tokens, top_k}}, {choice_of.data(), {tokens * top_k}});
   }
   View<const int32_t> row_of_view() const { return {row_of.data(), {tokens, top_k}}; }
@@ -53,27 +53,27 @@ TEST(PlanPermutation, SortsByExpertThenTokenThenChoice) {
 }
 
 TEST(PlanPermutation, NoTokensAndAllDropped) {
-  Cpu cpu;
+  Device device;
   std::vector<int64_t> offsets(4, -1);
   EXPECT_EQ(
-      plan_permutation(cpu.stream, {nullptr, {0, 2}}, offsets, {nullptr, {0, 2}}, {nullptr, {0}}),
+      plan_permutation(device.stream, {nullptr, {0, 2}}, offsets, {nullptr, {0, 2}}, {nullptr, {0}}),
       0);
   EXPECT_EQ(offsets, std::vector<int64_t>(4, 0));
   const std::vector<int32_t> experts = {-1, -3};
   std::vector<int32_t> row_of(2), choice_of(2);
-  EXPECT_EQ(plan_permutation(cpu.stream, {experts.data(), {1, 2}}, offsets, {row_of.data(), {1, 2}},
+  EXPECT_EQ(plan_permutation(device.stream, {experts.data(), {1, 2}}, offsets, {row_of.data(), {1, 2}},
                              {choice_of.data(), {2}}),
             0);
   EXPECT_EQ(row_of, (std::vector<int32_t>{-1, -1}));
 }
 
 TEST(PlanPermutation, RejectsUnknownExpertsAndShortBuffers) {
-  Cpu cpu;
+  Device device;
   const std::vector<int32_t> experts = {0, 3};
   std::vector<int32_t> row_of(2), choice_of(2);
   std::vector<int64_t> three(4), four(5);
   const auto call = [&](std::vector<int64_t>& offsets, int64_t choices) {
-    plan_permutation(cpu.stream, {experts.data(), {1, 2}}, offsets, {row_of.data(), {1, 2}},
+    plan_permutation(device.stream, {experts.data(), {1, 2}}, offsets, {row_of.data(), {1, 2}},
                      {choice_of.data(), {choices}});
   };
   EXPECT_THROW(call(three, 2), InvalidArgument);
@@ -83,10 +83,10 @@ TEST(PlanPermutation, RejectsUnknownExpertsAndShortBuffers) {
 
 TEST(Permute, GathersRowsAndSumsGradients) {
   const Plan plan(31, 2, 5);
-  Cpu cpu;
+  Device device;
   const Matrix x = Matrix::normal(31, 19, 1, 1, 2);
   Matrix rows(plan.rows, 19, 1);
-  permute(cpu.stream, x.cview(), 2, plan.choice_of_view(), rows.view());
+  permute(device.stream, x.cview(), 2, plan.choice_of_view(), rows.view());
   Reference want(plan.rows, 19);
   for (int64_t r = 0; r < plan.rows; ++r)
     for (int64_t d = 0; d < 19; ++d)
@@ -100,14 +100,14 @@ TEST(Permute, GathersRowsAndSumsGradients) {
     for (int64_t r = 0; r < plan.rows; ++r)
       for (int64_t d = 0; d < 19; ++d)
         dwant(plan.choice_of[static_cast<size_t>(r)] / 2, d) += drows.at(r, d);
-    permute_backward(cpu.stream, drows.cview(), plan.row_of_view(), dx.view(), accumulate);
+    permute_backward(device.stream, drows.cview(), plan.row_of_view(), dx.view(), accumulate);
     expect_near(dx, dwant, 3 * kElement);
   }
 }
 
 TEST(Unpermute, WeighsAndSums) {
   const Plan plan(31, 3, 5);
-  Cpu cpu;
+  Device device;
   const Matrix rows = Matrix::normal(plan.rows, 19, 1, 1, 1),
                weights = Matrix::normal(31, 3, 2, 1, 1);
   for (bool accumulate : {false, true}) {
@@ -118,18 +118,18 @@ TEST(Unpermute, WeighsAndSums) {
       for (int64_t d = 0; d < 19; ++d)
         want(choice / 3, d) += weights.at(choice / 3, choice % 3) * rows.at(r, d);
     }
-    unpermute(cpu.stream, rows.cview(), plan.row_of_view(), weights.cview(), y.view(), accumulate);
+    unpermute(device.stream, rows.cview(), plan.row_of_view(), weights.cview(), y.view(), accumulate);
     expect_near(y, want, 4 * kElement);
   }
 }
 
 TEST(Unpermute, BackwardMatchesItsFormulaAndMayAlias) {
   const Plan plan(31, 3, 5);
-  Cpu cpu;
+  Device device;
   const Matrix rows = Matrix::normal(plan.rows, 19, 1), weights = Matrix::normal(31, 3, 2);
   const Matrix dy = Matrix::normal(31, 19, 3, 1, 2);
   Matrix drows(plan.rows, 19, 1), dweights(31, 3, 1), aliased = rows, aliased_dweights(31, 3, 1);
-  unpermute_backward(cpu.stream, dy.cview(), rows.cview(), plan.row_of_view(),
+  unpermute_backward(device.stream, dy.cview(), rows.cview(), plan.row_of_view(),
                      plan.choice_of_view(), weights.cview(), drows.view(), dweights.view());
   Reference want(plan.rows, 19), dwant(31, 3);
   for (int64_t r = 0; r < plan.rows; ++r) {
@@ -141,7 +141,7 @@ TEST(Unpermute, BackwardMatchesItsFormulaAndMayAlias) {
   }
   expect_near(drows, want, kElement);
   expect_near(dweights, dwant, 20 * kSum);
-  unpermute_backward(cpu.stream, dy.cview(), aliased.cview(), plan.row_of_view(),
+  unpermute_backward(device.stream, dy.cview(), aliased.cview(), plan.row_of_view(),
                      plan.choice_of_view(), weights.cview(), aliased.view(),
                      aliased_dweights.view());
   expect_near(aliased, want, kElement);
@@ -160,18 +160,18 @@ TEST(Unpermute, ThreadCountDoesNotChangeBits) {
 
 TEST(Permute, RejectsWhatDoesNotFit) {
   const Plan plan(10, 2, 3);
-  Cpu cpu;
+  Device device;
   Matrix x(10, 4), rows(plan.rows, 4), narrow(plan.rows, 3), weights(10, 2), wrong(10, 3);
-  EXPECT_THROW(permute(cpu.stream, x.cview(), 2, plan.choice_of_view(), narrow.view()),
+  EXPECT_THROW(permute(device.stream, x.cview(), 2, plan.choice_of_view(), narrow.view()),
                InvalidArgument);
-  EXPECT_THROW(permute(cpu.stream, x.cview(), 2, plan.choice_of_view(), x.view()), InvalidArgument);
-  EXPECT_THROW(permute_backward(cpu.stream, narrow.cview(), plan.row_of_view(), x.view(), false),
+  EXPECT_THROW(permute(device.stream, x.cview(), 2, plan.choice_of_view(), x.view()), InvalidArgument);
+  EXPECT_THROW(permute_backward(device.stream, narrow.cview(), plan.row_of_view(), x.view(), false),
                InvalidArgument);
   EXPECT_THROW(
-      unpermute(cpu.stream, rows.cview(), plan.row_of_view(), wrong.cview(), x.view(), false),
+      unpermute(device.stream, rows.cview(), plan.row_of_view(), wrong.cview(), x.view(), false),
       InvalidArgument);
   EXPECT_THROW(
-      unpermute_backward(cpu.stream, x.cview(), rows.cview(), plan.row_of_view(),
+      unpermute_backward(device.stream, x.cview(), rows.cview(), plan.row_of_view(),
                          plan.choice_of_view(), weights.cview(), rows.view(), wrong.view()),
       InvalidArgument);
 }

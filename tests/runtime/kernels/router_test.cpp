@@ -78,9 +78,9 @@ class RouterTest : public ::testing::TestWithParam<Gate> {};
 
 TEST_P(RouterTest, ChoosesAndWeighs) {
   for (const int64_t experts : {3, 8, 67}) {
-    Cpu cpu(3);
+    Device device(3);
     Routed r(GetParam(), 41, experts, 1);
-    r.run(cpu.stream);
+    r.run(device.stream);
     const Reference logits(r.logits);
     Reference want_p(41, experts), want_w(41, r.top_k);
     for (int64_t t = 0; t < 41; ++t) {
@@ -106,20 +106,20 @@ TEST_P(RouterTest, ChoosesAndWeighs) {
 }
 
 TEST_P(RouterTest, EqualScoresTakeTheLowerIndex) {
-  Cpu cpu;
+  Device device;
   Routed r(GetParam(), 4, 9, 1);
   r.logits = Matrix::constant(4, 9, Real(0.3));
   r.bias = Matrix::constant(1, 9, 0);
-  r.run(cpu.stream);
+  r.run(device.stream);
   for (int64_t t = 0; t < 4; ++t)
     for (int64_t k = 0; k < r.top_k; ++k) EXPECT_EQ(r.chosen(t)[static_cast<size_t>(k)], k);
 }
 
 TEST_P(RouterTest, NanLogitsStillChooseDistinctExperts) {
-  Cpu cpu;
+  Device device;
   Routed r(GetParam(), 2, 5, 1);
   r.logits = Matrix::constant(2, 5, kNan);
-  r.run(cpu.stream);
+  r.run(device.stream);
   for (int64_t t = 0; t < 2; ++t) {
     std::vector<int32_t> chosen = r.chosen(t);
     std::sort(chosen.begin(), chosen.end());
@@ -131,27 +131,27 @@ TEST_P(RouterTest, NanLogitsStillChooseDistinctExperts) {
 }
 
 TEST_P(RouterTest, GivenExpertsGetTheSameWeights) {
-  Cpu cpu;
+  Device device;
   Routed r(GetParam(), 23, 11, 4);
-  r.run(cpu.stream);
+  r.run(device.stream);
   Matrix probabilities(23, 11, 2), weights(23, r.top_k, 1);
-  route_given(cpu.stream, r.gate, r.logits.cview(), r.experts_view(), probabilities.view(),
+  route_given(device.stream, r.gate, r.logits.cview(), r.experts_view(), probabilities.view(),
               weights.view());
   EXPECT_TRUE(probabilities.same_bits(r.probabilities));
   EXPECT_TRUE(weights.same_bits(r.weights));
 }
 
 TEST_P(RouterTest, GivenUnlikelyExpertsGetFiniteWeightsAndGradients) {
-  Cpu cpu;
+  Device device;
   Routed r(GetParam(), 1, 4, 4);
   for (int64_t e = 0; e < 4; ++e) r.logits(0, e) = e == 3 ? Real(200) : Real(-200 - e);
   std::vector<int32_t> given;
   for (int64_t k = 0; k < r.top_k; ++k) given.push_back(static_cast<int32_t>(k));
-  route_given(cpu.stream, r.gate, r.logits.cview(), {given.data(), {1, r.top_k}},
+  route_given(device.stream, r.gate, r.logits.cview(), {given.data(), {1, r.top_k}},
               r.probabilities.view(), r.weights.view());
   const Matrix dweights = Matrix::constant(1, r.top_k, 1);
   Matrix dlogits(1, 4);
-  route_backward(cpu.stream, r.gate, r.logits.cview(), r.probabilities.cview(),
+  route_backward(device.stream, r.gate, r.logits.cview(), r.probabilities.cview(),
                  {given.data(), {1, r.top_k}}, dweights.cview(), {}, 0, dlogits.view());
   for (int64_t k = 0; k < r.top_k; ++k) EXPECT_TRUE(std::isfinite(r.weights.at(0, k)));
   for (int64_t e = 0; e < 4; ++e) EXPECT_TRUE(std::isfinite(dlogits.at(0, e)));
@@ -176,9 +176,9 @@ double objective(const Routed& r, const Reference& logits, const Matrix& dweight
 }
 
 TEST_P(RouterTest, BackwardMatchesCentralDifferences) {
-  Cpu cpu;
+  Device device;
   Routed r(GetParam(), 9, 7, 2, 1);
-  r.run(cpu.stream);
+  r.run(device.stream);
   r.experts[0] = -1 - r.experts[0];  // dropped after the weights were made
   const Matrix dweights = Matrix::normal(9, r.top_k, 6, 1, 2);
   const Matrix per_token = Matrix::normal(9, 7, 7), shared = Matrix::normal(1, 7, 8);
@@ -189,7 +189,7 @@ TEST_P(RouterTest, BackwardMatchesCentralDifferences) {
                                        : dp->rows() == 1 ? dp->cflat()
                                                          : dp->cview();
       Matrix dlogits(9, 7, 1);
-      route_backward(cpu.stream, r.gate, r.logits.cview(), r.probabilities.cview(),
+      route_backward(device.stream, r.gate, r.logits.cview(), r.probabilities.cview(),
                      r.experts_view(), dweights.cview(), dp_view, static_cast<Real>(z),
                      dlogits.view());
       expect_gradient(dlogits, logits, [&] { return objective(r, logits, dweights, dp, z); });
@@ -208,31 +208,31 @@ TEST_P(RouterTest, ThreadCountDoesNotChangeBits) {
 }
 
 TEST_P(RouterTest, NoTokensAndWrongShapes) {
-  Cpu cpu;
+  Device device;
   Routed none(GetParam(), 0, 5, 1);
-  none.run(cpu.stream);
+  none.run(device.stream);
   Routed r(GetParam(), 4, 5, 1);
   Matrix wrong(4, 6), dlogits(4, 5), dweights(4, r.top_k);
-  EXPECT_THROW(route(cpu.stream, r.gate, r.logits.cview(), r.bias_view(), wrong.view(),
+  EXPECT_THROW(route(device.stream, r.gate, r.logits.cview(), r.bias_view(), wrong.view(),
                      r.experts_view(), r.weights.view()),
                InvalidArgument);
-  EXPECT_THROW(route(cpu.stream, r.gate, r.logits.cview(), wrong.cview(), r.probabilities.view(),
+  EXPECT_THROW(route(device.stream, r.gate, r.logits.cview(), wrong.cview(), r.probabilities.view(),
                      r.experts_view(), r.weights.view()),
                InvalidArgument);
   std::vector<int32_t> too_many(24);
   Matrix many(4, 6);
-  EXPECT_THROW(route(cpu.stream, r.gate, r.logits.cview(), r.bias_view(), r.probabilities.view(),
+  EXPECT_THROW(route(device.stream, r.gate, r.logits.cview(), r.bias_view(), r.probabilities.view(),
                      {too_many.data(), {4, 6}}, many.view()),
                InvalidArgument);
-  r.run(cpu.stream);
-  EXPECT_THROW(route_backward(cpu.stream, r.gate, r.logits.cview(), r.probabilities.cview(),
+  r.run(device.stream);
+  EXPECT_THROW(route_backward(device.stream, r.gate, r.logits.cview(), r.probabilities.cview(),
                               r.experts_view(), dweights.cview(), {}, 0, wrong.view()),
                InvalidArgument);
-  EXPECT_THROW(route_backward(cpu.stream, r.gate, r.logits.cview(), r.probabilities.cview(),
+  EXPECT_THROW(route_backward(device.stream, r.gate, r.logits.cview(), r.probabilities.cview(),
                               r.experts_view(), dweights.cview(), wrong.cview(), 0, dlogits.view()),
                InvalidArgument);
   std::vector<int32_t> unknown(static_cast<size_t>(4 * r.top_k), 5);
-  EXPECT_THROW(route_given(cpu.stream, r.gate, r.logits.cview(), {unknown.data(), {4, r.top_k}},
+  EXPECT_THROW(route_given(device.stream, r.gate, r.logits.cview(), {unknown.data(), {4, r.top_k}},
                            r.probabilities.view(), r.weights.view()),
                InvalidArgument);
 }
@@ -258,9 +258,9 @@ INSTANTIATE_TEST_SUITE_P(Gates, RouterTest,
 
 TEST(RouterStatistics, SumsProbabilitiesAndSquares) {
   const Matrix logits = Matrix::normal(333, 13, 1, 3, 1), p = Matrix::normal(333, 13, 2);
-  Cpu cpu;
+  Device device;
   Matrix sums(1, 13);
-  const double squares = router_statistics(cpu.stream, logits.cview(), p.cview(), sums.flat());
+  const double squares = router_statistics(device.stream, logits.cview(), p.cview(), sums.flat());
   Reference want(1, 13);
   double want_squares = 0;
   for (int64_t t = 0; t < 333; ++t) {
@@ -271,7 +271,7 @@ TEST(RouterStatistics, SumsProbabilitiesAndSquares) {
   expect_near(sums, want, 333 * kSum);
   EXPECT_NEAR(squares, want_squares, kChain * want_squares);
   for (int threads : {1, 3}) {
-    Cpu other(threads);
+    Device other(threads);
     Matrix again(1, 13);
     EXPECT_EQ(router_statistics(other.stream, logits.cview(), p.cview(), again.flat()), squares);
     EXPECT_TRUE(again.same_bits(sums));
@@ -279,10 +279,10 @@ TEST(RouterStatistics, SumsProbabilitiesAndSquares) {
 }
 
 TEST(RouterJitter, StaysInRangeAndDependsOnTheGlobalRow) {
-  Cpu cpu(3);
+  Device device(3);
   Matrix whole = Matrix::constant(100, 8, 2), tail = Matrix::constant(60, 8, 2);
-  router_jitter(cpu.stream, Real(0.1), 3, 4, 0, whole.view());
-  router_jitter(cpu.stream, Real(0.1), 3, 4, 40, tail.view());
+  router_jitter(device.stream, Real(0.1), 3, 4, 0, whole.view());
+  router_jitter(device.stream, Real(0.1), 3, 4, 40, tail.view());
   double low = 9, high = 0;
   for (int64_t t = 0; t < 100; ++t)
     for (int64_t e = 0; e < 8; ++e) {
@@ -297,45 +297,45 @@ TEST(RouterJitter, StaysInRangeAndDependsOnTheGlobalRow) {
   EXPECT_LE(high, 2.2 + 1e-6);
   EXPECT_GT(high, 2.18);
   Matrix other = Matrix::constant(100, 8, 2);
-  router_jitter(cpu.stream, Real(0.1), 4, 4, 0, other.view());
+  router_jitter(device.stream, Real(0.1), 4, 4, 0, other.view());
   EXPECT_FALSE(other.same_bits(whole));
 }
 
 TEST(CountExperts, SkipsDroppedChoices) {
-  Cpu cpu;
+  Device device;
   const std::vector<int32_t> experts = {0, 2, -1, 2, 1, -3};
   std::vector<int64_t> counts(4, -9);
-  count_experts(cpu.stream, {experts.data(), {3, 2}}, counts);
+  count_experts(device.stream, {experts.data(), {3, 2}}, counts);
   EXPECT_EQ(counts, (std::vector<int64_t>{1, 1, 2, 0}));
   std::vector<int64_t> few(2);
-  EXPECT_THROW(count_experts(cpu.stream, {experts.data(), {3, 2}}, few), InvalidArgument);
+  EXPECT_THROW(count_experts(device.stream, {experts.data(), {3, 2}}, few), InvalidArgument);
 }
 
 TEST(DropOverCapacity, DropsInTokenOrderAcrossMicroBatches) {
-  Cpu cpu;
+  Device device;
   std::vector<int32_t> experts = {0, 1, 0, 1, 0, 2, 0, 1};
   std::vector<int32_t> first(experts.begin(), experts.begin() + 4),
       second(experts.begin() + 4, experts.end());
   std::vector<int64_t> taken(3, 0), taken_in_two(3, 0);
-  EXPECT_EQ(drop_over_capacity(cpu.stream, 2, taken, {experts.data(), {4, 2}}), 3);
+  EXPECT_EQ(drop_over_capacity(device.stream, 2, taken, {experts.data(), {4, 2}}), 3);
   EXPECT_EQ(experts, (std::vector<int32_t>{0, 1, 0, 1, -1, 2, -1, -2}));
   EXPECT_EQ(taken, (std::vector<int64_t>{2, 2, 1}));
-  EXPECT_EQ(drop_over_capacity(cpu.stream, 2, taken_in_two, {first.data(), {2, 2}}), 0);
-  EXPECT_EQ(drop_over_capacity(cpu.stream, 2, taken_in_two, {second.data(), {2, 2}}), 3);
+  EXPECT_EQ(drop_over_capacity(device.stream, 2, taken_in_two, {first.data(), {2, 2}}), 0);
+  EXPECT_EQ(drop_over_capacity(device.stream, 2, taken_in_two, {second.data(), {2, 2}}), 3);
   first.insert(first.end(), second.begin(), second.end());
   EXPECT_EQ(first, experts);
   EXPECT_EQ(taken_in_two, taken);
 }
 
 TEST(DropOverCapacity, LeavesDroppedChoicesAndRejectsUnknownExperts) {
-  Cpu cpu;
+  Device device;
   std::vector<int32_t> experts = {-2, 0};
   std::vector<int64_t> taken(2, 0);
-  EXPECT_EQ(drop_over_capacity(cpu.stream, 5, taken, {experts.data(), {1, 2}}), 0);
+  EXPECT_EQ(drop_over_capacity(device.stream, 5, taken, {experts.data(), {1, 2}}), 0);
   EXPECT_EQ(experts, (std::vector<int32_t>{-2, 0}));
   EXPECT_EQ(taken, (std::vector<int64_t>{1, 0}));
   experts = {2, 0};
-  EXPECT_THROW(drop_over_capacity(cpu.stream, 5, taken, {experts.data(), {1, 2}}), InvalidArgument);
+  EXPECT_THROW(drop_over_capacity(device.stream, 5, taken, {experts.data(), {1, 2}}), InvalidArgument);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "runtime/base/rng.h"
@@ -20,10 +21,14 @@ namespace hecate::testing {
 inline constexpr Real kNan = std::numeric_limits<Real>::quiet_NaN();
 inline constexpr Real kInfinity = std::numeric_limits<Real>::infinity();
 
-struct Cpu {
-  explicit Cpu(int threads = 2) : pool(threads), stream(pool) {}
+/// A stream of the device that the executable was linked for: device_cpu.cpp or device_cuda.cpp.
+std::unique_ptr<Stream> make_test_stream(ThreadPool& pool);
+
+struct Device {
+  explicit Device(int threads = 2) : pool(threads), owner(make_test_stream(pool)), stream(*owner) {}
   ThreadPool pool;
-  CpuStream stream;
+  std::unique_ptr<Stream> owner;
+  Stream& stream;
 };
 
 /// A [rows, cols] matrix with `gap` guard elements after each row; every element starts as NaN.
@@ -138,10 +143,10 @@ inline void expect_gradient(const Matrix& gradient, Reference& x, const std::fun
 
 /// Runs `run(stream)` with 1, 2 and 3 threads; every result must have the bits of the first.
 inline void expect_same_bits_for_thread_counts(const std::function<Matrix(Stream&)>& run) {
-  Cpu one(1);
+  Device one(1);
   const Matrix want = run(one.stream);
   for (int threads : {2, 3}) {
-    Cpu more(threads);
+    Device more(threads);
     EXPECT_TRUE(run(more.stream).same_bits(want)) << threads << " threads";
   }
 }

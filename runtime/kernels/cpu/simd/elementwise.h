@@ -3,16 +3,7 @@
 
 #include "runtime/base/real.h"
 #include "runtime/kernels/activation.h"
-
-namespace hecate::kernels::cpu {
-
-/// One AdamW step in the form p = keep p - step_size m / (sqrt(v) root_correction + eps).
-struct AdamWConstants {
-  Real gradient_scale, beta1, rest1, beta2, rest2;  ///< rest = 1 - beta, rounded once from f64
-  Real step_size, root_correction, eps, keep;
-};
-
-}  // namespace hecate::kernels::cpu
+#include "runtime/kernels/math/adamw.h"
 
 /// Row kernels on plain arrays of n elements, one copy per instruction set.
 #define HECATE_DECLARE_ELEMENTWISE(isa)                                                            \
@@ -36,7 +27,7 @@ struct AdamWConstants {
   void sigmoid(int64_t n, const Real* x, Real* y);                                                 \
   void dropout(int64_t n, Real rate, uint64_t seed, uint64_t stream, uint64_t first,               \
                const Real* x, Real* y);                                                            \
-  void adamw(int64_t n, const AdamWConstants& c, Real* p, const Real* g, Real* m, Real* v);        \
+  void adamw(int64_t n, const math::AdamWConstants& c, Real* p, const Real* g, Real* m, Real* v);  \
   }
 HECATE_DECLARE_ELEMENTWISE(baseline)
 HECATE_DECLARE_ELEMENTWISE(avx2)

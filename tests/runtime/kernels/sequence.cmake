@@ -1,1 +1,0 @@
-hecate_test(kernels_sequence_test SOURCES attention_test.cpp kv_cache_test.cpp DEPS hecate_kernels)
