@@ -16,6 +16,8 @@ usage: ./do COMMAND [arguments]
   test [--full]     install, build and run the tests (--full: every product, sanitizers too)
   build [PRESET]    install and build (release by default)
   lint              clang-format and clang-tidy
+  gpu-check         build for CUDA and run the tests of kernels, training and NCCL on the GPU
+                    (without one it says so and ends with status 77)
   bench [options]   build and run the step benchmark; options go to `hecate bench step`
   clean             remove build/
 TEXT
@@ -125,6 +127,29 @@ lint() {
   .ci/tidy.py build/release --jobs "$CMAKE_BUILD_PARALLEL_LEVEL"
 }
 
+# Everything that needs a GPU, with one command.
+gpu_check() {
+  if ! nvidia-smi -L >/dev/null 2>&1; then
+    say "no GPU here (nvidia-smi lists none): nothing was checked"
+    exit 77
+  fi
+  nvidia-smi -L
+  build cuda
+  local failed=0
+  ctest --test-dir build/cuda -L gpu --output-on-failure || failed=1
+  if command -v compute-sanitizer >/dev/null; then
+    local tool
+    for tool in memcheck racecheck; do
+      compute-sanitizer --tool "$tool" --error-exitcode 1 \
+        build/cuda/tests/runtime/kernels/kernels_cuda_test --gtest_brief=1 \
+        --gtest_filter='-*BeyondOneChunk*' || failed=1
+    done
+  else
+    say "compute-sanitizer is not installed: skipped"
+  fi
+  return "$failed"
+}
+
 command=${1:-help}
 shift || true
 case "$command" in
@@ -133,6 +158,7 @@ case "$command" in
   build) build "${1:-release}" ;;
   lint) lint ;;
   bench) build release hecate && build/release/hecate bench step "$@" ;;
+  gpu-check) gpu_check ;;
   clean) rm -rf build ;;
   help | -h | --help) usage ;;
   *)

@@ -163,11 +163,12 @@ void TransformerGraph::add_inputs(bool documents, GraphMode mode) {
 
 void TransformerGraph::bind_constants(graph::Executor& executor) const {
   builder_.bind_parameters(executor);
-  executor.bind(attention_inputs_.positions, const_cast<int32_t*>(positions_.data()));
-  executor.bind(attention_inputs_.head_positions, const_cast<int32_t*>(head_positions_.data()));
+  executor.bind_host(attention_inputs_.positions, const_cast<int32_t*>(positions_.data()));
+  executor.bind_host(attention_inputs_.head_positions,
+                     const_cast<int32_t*>(head_positions_.data()));
   if (attention_inputs_.decode)
-    executor.bind(attention_inputs_.lengths, const_cast<int32_t*>(lengths_.data()));
-  executor.bind(attention_inputs_.rope_table, const_cast<Real*>(rope_.data()));
+    executor.bind_host(attention_inputs_.lengths, const_cast<int32_t*>(lengths_.data()));
+  executor.bind_host(attention_inputs_.rope_table, const_cast<Real*>(rope_.data()));
 }
 
 void TransformerGraph::build(GraphMode mode) {

@@ -29,8 +29,8 @@ struct Generator::Sized {
         tokens(static_cast<size_t>(size)),
         logits(static_cast<size_t>(size * g.config_.model.vocabulary)) {
     graph.bind_constants(executor);
-    executor.bind(graph.inputs().tokens, tokens.data());
-    executor.bind(graph.inputs().logits, logits.data());
+    executor.bind_host(graph.inputs().tokens, tokens.data());
+    executor.bind_host(graph.inputs().logits, logits.data());
   }
 };
 
@@ -47,8 +47,8 @@ struct Generator::Decoder {
         executor(graph.graph(), g.lanes_, g.ledger_),
         logits(static_cast<size_t>(g.config_.model.vocabulary)) {
     graph.bind_constants(executor);
-    executor.bind(graph.inputs().tokens, &token);
-    executor.bind(graph.inputs().logits, logits.data());
+    executor.bind_host(graph.inputs().tokens, &token);
+    executor.bind_host(graph.inputs().logits, logits.data());
   }
 };
 

@@ -55,16 +55,17 @@ struct Engine::Evaluator {
         batch(engine.options_.micro_batch, engine.options_.model.sequence,
               engine.options_.mask_documents, engine.options_.slice()) {
     graph.bind_constants(executor);
-    executor.bind(graph.inputs().tokens, batch.tokens_at(0));
-    executor.bind(graph.inputs().targets, batch.targets_at(0));
+    executor.bind_host(graph.inputs().tokens, batch.tokens_at(0));
+    executor.bind_host(graph.inputs().targets, batch.targets_at(0));
   }
 };
 
 Engine::Engine(const EngineOptions& options)
     : options_(checked(options)),
       layout_(options.model),
-      ledger_(options.dry ? 0 : options.memory_budget_bytes, options.dry),
-      lanes_(options.threads, options.pace_flops_per_s == 0 && options.ranks() == 1),
+      ledger_(options.dry ? 0 : options.memory_budget_bytes, options.dry, options.device),
+      lanes_(options.threads, options.pace_flops_per_s == 0 && options.ranks() == 1, options.device,
+             options.device_index),
       batch_(options.global_batch / options.ranks(), options.model.sequence, options.mask_documents,
              options.slice()) {
   make_storage();
@@ -142,11 +143,11 @@ void Engine::run_micro_batches(int64_t step) {
   const int64_t local_batch = batch_.sequences();
   for (int64_t first = 0; first < local_batch; first += options_.micro_batch) {
     set_scalars(step, first, true);
-    step_->bind(graph_->inputs().tokens, batch_.tokens_at(first));
-    step_->bind(graph_->inputs().targets, batch_.targets_at(first));
+    step_->bind_host(graph_->inputs().tokens, batch_.tokens_at(first));
+    step_->bind_host(graph_->inputs().targets, batch_.targets_at(first));
     if (options_.mask_documents)
-      step_->bind(graph_->inputs().document_begin,
-                  batch_.documents_at(first, options_.micro_batch));
+      step_->bind_host(graph_->inputs().document_begin,
+                       batch_.documents_at(first, options_.micro_batch));
     step_->run(first == 0, first + options_.micro_batch == local_batch);
     if (sharded_) sharded_->end_micro_batch();
     result_->flops += add_timings(*step_, *result_);
@@ -329,10 +330,11 @@ EvaluationResult Engine::evaluate(const data::Validation& validation, uint64_t w
 void Engine::run_evaluator(Batch& batch, int64_t first_sequence, bool first, bool last) {
   graph::Executor& executor = evaluator_->executor;
   const models::GraphInputs& inputs = evaluator_->graph.inputs();
-  executor.bind(inputs.tokens, batch.tokens_at(first_sequence));
-  executor.bind(inputs.targets, batch.targets_at(first_sequence));
+  executor.bind_host(inputs.tokens, batch.tokens_at(first_sequence));
+  executor.bind_host(inputs.targets, batch.targets_at(first_sequence));
   if (options_.mask_documents)
-    executor.bind(inputs.document_begin, batch.documents_at(first_sequence, options_.micro_batch));
+    executor.bind_host(inputs.document_begin,
+                       batch.documents_at(first_sequence, options_.micro_batch));
   executor.run(first, last);
 }
 

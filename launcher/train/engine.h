@@ -32,6 +32,8 @@ struct EngineOptions {
   int64_t mask_vocabulary = 0;  ///< masked models: ids below it are text, the last id is the mask
   int threads = 1;
   double pace_flops_per_s = 0;
+  DeviceKind device = DeviceKind::cpu;
+  int device_index = 0;  ///< of the CUDA devices that this process sees
   int64_t memory_budget_bytes = 0;
   /// Memory is counted but not there: the engine can be asked what it would hold, nothing else.
   bool dry = false;

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "collectives/cluster_config.h"
+#include "launcher/train/device.h"
 #include "launcher/train/prediction.h"
 #include "launcher/train/setup.h"
 #include "models/storage.h"
@@ -65,9 +66,10 @@ void run_layer(const RunConfig& config, const models::ModelConfig& model,
                const models::RouterConfig& router, const models::BatchShape& batch, int threads,
                const Visit& visit) {
   const models::ParameterLayout layout(model);
-  MemoryLedger ledger;
+  const DeviceKind device = device_kind(config.device);
+  MemoryLedger ledger(0, false, device);
   const double pace = config.device.kind == "paced" ? 1e9 * config.device.pace_gflops : 0;
-  graph::LaneSet lanes(threads, false);
+  graph::LaneSet lanes(threads, false, device);
   models::LocalStorage storage(layout, ledger, true);
   models::ModelState state;
   state.parameters = storage.table();
@@ -77,8 +79,8 @@ void run_layer(const RunConfig& config, const models::ModelConfig& model,
   graph::Executor executor(graph.graph(), lanes, ledger, {.pace_flops_per_s = pace});
   graph.bind_constants(executor);
   std::vector<int32_t> ids(static_cast<size_t>(batch.tokens()), 1);
-  executor.bind(graph.inputs().tokens, ids.data());
-  executor.bind(graph.inputs().targets, ids.data());
+  executor.bind_host(graph.inputs().tokens, ids.data());
+  executor.bind_host(graph.inputs().targets, ids.data());
   for (int run = 0; run < kLayerRuns; ++run) {
     executor.run();
     visit(executor);

@@ -4,6 +4,8 @@
 #include <span>
 #include <thread>
 
+#include "launcher/train/device.h"
+
 namespace hecate::launcher {
 
 int compute_threads(const DeviceConfig& device, const Job& job) {
@@ -31,9 +33,8 @@ RunConfig with_vocabulary(RunConfig config) {
 }
 
 EngineOptions engine_options(const RunConfig& config) {
-  HECATE_CHECK(config.device.kind != "cuda",
-               "device.kind = cuda: this build has no CUDA kernels; use cpu or paced");
   EngineOptions options;
+  options.device = device_kind(config.device);
   options.model = config.model;
   options.router = config.router;
   options.optimizer = config.optimizer;
@@ -68,6 +69,7 @@ EngineOptions engine_options(const RunConfig& config, const Job& job, const Plan
   options.threads = compute_threads(config.device, job);
   options.world = job.world();
   options.topology = inputs.topology;
+  if (options.device == DeviceKind::cuda) options.device_index = cuda_device_of(job);
   options.sharded.strategy = config.strategy == "auto" ? "fssdp" : config.strategy;
   options.sharded.fssdp = config.fssdp;
   options.sharded.overlap_degree = inputs.overlap_degree;

@@ -27,10 +27,4 @@ DeviceInfo device_info(int index);
 ///   the host may read results at once.
 std::unique_ptr<Stream> make_stream(int index, bool urgent = false, bool blocking = false);
 
-/// Memory that host and devices address alike (managed); at least 256-byte aligned, uninitialised.
-/// The host may touch it only while no kernel that uses it runs.
-/// @throws DeviceError with the bytes asked for and free.
-std::byte* allocate_managed(size_t bytes);
-void release_managed(std::byte* block) noexcept;
-
 }  // namespace hecate::cuda

@@ -3,10 +3,9 @@
 #include <cstdint>
 
 #include "runtime/device/thread_pool.h"
+#include "runtime/memory/device_kind.h"
 
 namespace hecate {
-
-enum class DeviceKind : uint8_t { cpu, cuda };
 
 /// What kernels are launched on: an in-order sequence of work on one device. On the CPU a kernel
 /// runs at once on the calling thread and the stream's pool; on CUDA it is enqueued.

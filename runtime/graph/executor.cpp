@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <thread>
+
+#include "runtime/device/cuda_device.h"
 
 namespace hecate::graph {
 namespace {
@@ -30,6 +33,8 @@ struct LaneSet::State {
   };
   int compute_threads;
   bool spin;
+  DeviceKind device;
+  int device_index;
   std::array<Entry, kLanes> entries;
 
   Entry& entry(LaneKind kind) {
@@ -37,14 +42,23 @@ struct LaneSet::State {
     if (entry.lane) return entry;
     entry.pool =
         std::make_unique<ThreadPool>(kind == LaneKind::compute ? compute_threads : 1, spin);
-    entry.lane = std::make_unique<Lane>(kind, std::make_unique<CpuStream>(*entry.pool));
+    entry.lane = std::make_unique<Lane>(kind, make_stream(kind, *entry.pool));
     return entry;
+  }
+
+  std::unique_ptr<Stream> make_stream(LaneKind kind, ThreadPool& pool) const {
+    if (device == DeviceKind::cpu) return std::make_unique<CpuStream>(pool);
+    // Blocking: operations look at results on the host, such as routing counts, where they like.
+    return cuda::make_stream(device_index, kind == LaneKind::dispatch, true);
   }
 };
 
-LaneSet::LaneSet(int compute_threads, bool spin) : state_(std::make_unique<State>()) {
+LaneSet::LaneSet(int compute_threads, bool spin, DeviceKind device, int device_index)
+    : state_(std::make_unique<State>()) {
   state_->compute_threads = compute_threads;
   state_->spin = spin;
+  state_->device = device;
+  state_->device_index = device_index;
 }
 
 LaneSet::~LaneSet() {
@@ -53,6 +67,10 @@ LaneSet::~LaneSet() {
 
 Lane& LaneSet::lane(LaneKind kind) {
   return *state_->entry(kind).lane;
+}
+
+DeviceKind LaneSet::device() const {
+  return state_->device;
 }
 
 ThreadPool& LaneSet::compute_pool() {
@@ -90,6 +108,7 @@ Executor::Executor(const StepGraph& graph, LaneSet& lanes, MemoryLedger& ledger,
     : graph_(&graph),
       lanes_(&lanes),
       options_(options),
+      ledger_(&ledger),
       plan_(plan_memory(graph, graph.expected_rows())),
       arena_(ledger, MemoryCategory::activations, plan_.arena_bytes),
       pool_(ledger, MemoryCategory::activations),
@@ -111,6 +130,33 @@ void Executor::bind(BufferId id, void* data) {
   data_[static_cast<size_t>(id.index)] = data;
 }
 
+void Executor::bind_host(BufferId id, void* data) {
+  const Buffer& buffer = graph_->buffer(id);
+  if (lanes_->device() == DeviceKind::cpu || buffer.bytes == 0) return bind(id, data);
+  Copy& copy = copies_[id.index];
+  copy.host = data;
+  if (copy.block.data() == nullptr)
+    copy.block = MemoryBlock(*ledger_, buffer.category, buffer.bytes);
+  bind(id, copy.block.data());
+}
+
+void Executor::copy_in() {
+  for (const auto& [index, copy] : copies_)
+    if (uses_[static_cast<size_t>(index)] > 0)
+      std::memcpy(copy.block.data(), copy.host, static_cast<size_t>(copy.block.bytes()));
+}
+
+void Executor::copy_out() {
+  if (copies_.empty()) return;
+  for (const Op& op : graph_->ops())
+    for (const BufferId id : op.writes) {
+      const auto found = copies_.find(id.index);
+      if (found == copies_.end() || !runs(op)) continue;
+      const Copy& copy = found->second;
+      std::memcpy(copy.host, copy.block.data(), static_cast<size_t>(copy.block.bytes()));
+    }
+}
+
 bool Executor::runs(const Op& op) const {
   return op.when == When::always || (op.when == When::first_micro_batch ? first_ : last_);
 }
@@ -130,6 +176,7 @@ void Executor::run(bool first_micro_batch, bool last_micro_batch) {
     });
   }
   for (size_t i = 0; i < uses_.size(); ++i) left_[i].store(uses_[i], std::memory_order_relaxed);
+  copy_in();
 
   std::array<bool, kLanes> used{};
   for (size_t i = 0; i < graph_->ops().size(); ++i) {
@@ -155,7 +202,7 @@ void Executor::run(bool first_micro_batch, bool last_micro_batch) {
       if (!error) error = std::current_exception();
     }
   }
-  if (!error) return;
+  if (!error) return copy_out();
   release_all();
   std::rethrow_exception(error);
 }

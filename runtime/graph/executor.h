@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -63,10 +64,14 @@ struct ExecutorOptions {
 class LaneSet {
  public:
   /// @param compute_threads of the compute lane's pool; the other lanes have one thread.
-  explicit LaneSet(int compute_threads, bool spin = true);
+  /// @param device, device_index where kernels run. On CUDA each lane has a stream of its own,
+  ///   that of token exchange being urgent; launches wait for their end.
+  explicit LaneSet(int compute_threads, bool spin = true, DeviceKind device = DeviceKind::cpu,
+                   int device_index = 0);
   ~LaneSet();
   Lane& lane(LaneKind kind);
   ThreadPool& compute_pool();
+  DeviceKind device() const;
   /// Scratch bytes held by the streams of all lanes.
   size_t workspace_bytes() const;
 
@@ -84,8 +89,11 @@ class Executor {
            ExecutorOptions options = {});
   ~Executor();
 
-  /// Gives an external buffer its memory, at least its bytes long.
+  /// Gives an external buffer its memory, at least its bytes long, which the device can address.
   void bind(BufferId id, void* data);
+  /// The same with memory that only the host can address: on CUDA a run works on a copy, made as it
+  /// starts and brought back as it ends where an operation writes it.
+  void bind_host(BufferId id, void* data);
 
   /// Enqueues every operation and waits for all. @throws the first error of an operation (the
   ///   others are skipped); InvalidArgument if an external buffer in use is not bound.
@@ -120,15 +128,24 @@ class Executor {
   void acquire(const Op& op);
   void release(const Op& op);
   void release_all();
+  struct Copy {
+    void* host = nullptr;
+    MemoryBlock block;
+  };
+
   bool runs(const Op& op) const;
+  void copy_in();
+  void copy_out();
 
   const StepGraph* graph_;
   LaneSet* lanes_;
   ExecutorOptions options_;
+  MemoryLedger* ledger_;
   MemoryPlan plan_;
   MemoryBlock arena_;
   BlockPool pool_;
   std::vector<void*> data_;                       // per buffer
+  std::map<int32_t, Copy> copies_;                // of the host's buffers, on CUDA
   std::vector<int32_t> uses_;                     // per pooled buffer: operations that touch it
   std::unique_ptr<std::atomic<int32_t>[]> left_;  // the same, of the current run
   std::vector<int64_t> rows_;

@@ -6,6 +6,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/memory/aligned.h"
+#include "runtime/memory/managed.h"
 
 namespace hecate {
 namespace {
@@ -62,12 +63,26 @@ MemoryBytes MemoryLedger::peak() const {
   return bytes;
 }
 
+namespace {
+
+std::byte* allocate(const MemoryLedger& ledger, size_t bytes) {
+  if (ledger.dry()) return reserve_addresses(bytes);
+  return ledger.device() == DeviceKind::cuda ? cuda::allocate_managed(bytes)
+                                             : aligned_allocate(bytes);
+}
+
+void release(const MemoryLedger& ledger, std::byte* block, size_t bytes) noexcept {
+  if (ledger.dry()) return release_addresses(block, bytes);
+  ledger.device() == DeviceKind::cuda ? cuda::release_managed(block) : aligned_release(block);
+}
+
+}  // namespace
+
 MemoryBlock::MemoryBlock(MemoryLedger& ledger, MemoryCategory category, int64_t bytes)
     : category_(category) {
   ledger.charge(category, bytes);
   try {
-    const auto size = static_cast<size_t>(bytes);
-    data_ = ledger.dry() ? reserve_addresses(size) : aligned_allocate(size);
+    data_ = allocate(ledger, static_cast<size_t>(bytes));
   } catch (...) {
     ledger.release(category, bytes);
     throw;
@@ -102,7 +117,7 @@ MemoryBlock& MemoryBlock::operator=(MemoryBlock&& other) noexcept {
 void MemoryBlock::reset() noexcept {
   if (ledger_ == nullptr) return;
   ledger_->release(category_, bytes_);
-  ledger_->dry() ? release_addresses(data_, static_cast<size_t>(bytes_)) : aligned_release(data_);
+  release(*ledger_, data_, static_cast<size_t>(bytes_));
   ledger_ = nullptr;
   data_ = nullptr;
   bytes_ = 0;

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "runtime/memory/device_kind.h"
+
 namespace hecate {
 
 /// What device memory is for; peaks are kept, reported, predicted and budgeted by category.
@@ -27,8 +29,10 @@ class MemoryLedger {
  public:
   /// @param budget_bytes of all categories together; 0 = unlimited.
   /// @param dry blocks are counted but have no memory: for predictions.
-  explicit MemoryLedger(int64_t budget_bytes = 0, bool dry = false)
-      : budget_(budget_bytes), dry_(dry) {}
+  /// @param device whose memory blocks are; of CUDA, memory that the host can address too.
+  explicit MemoryLedger(int64_t budget_bytes = 0, bool dry = false,
+                        DeviceKind device = DeviceKind::cpu)
+      : budget_(budget_bytes), dry_(dry), device_(device) {}
   MemoryLedger(const MemoryLedger&) = delete;
   MemoryLedger& operator=(const MemoryLedger&) = delete;
 
@@ -46,6 +50,7 @@ class MemoryLedger {
   int64_t charges() const { return charges_.load(std::memory_order_relaxed); }
   int64_t budget() const { return budget_; }
   bool dry() const { return dry_; }
+  DeviceKind device() const { return device_; }
 
  private:
   std::array<std::atomic<int64_t>, kMemoryCategories> current_{};
@@ -53,6 +58,7 @@ class MemoryLedger {
   std::atomic<int64_t> total_{0}, peak_total_{0}, charges_{0};
   int64_t budget_;
   bool dry_;
+  DeviceKind device_;
 };
 
 /// One aligned block charged to a ledger; move-only owner. Not initialised. Of a dry ledger: only

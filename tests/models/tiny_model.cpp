@@ -36,12 +36,12 @@ TinyModel::TinyModel(const ModelConfig& model_config, const RouterConfig& router
     const size_t place = t % sequence;
     document_begin.push_back(static_cast<int32_t>(t - place + (place >= 4 ? 4 : 0)));
   }
-  executor.bind(graph.inputs().tokens, tokens.data());
-  if (mode != GraphMode::logits) executor.bind(graph.inputs().targets, targets.data());
-  if (documents) executor.bind(graph.inputs().document_begin, document_begin.data());
+  executor.bind_host(graph.inputs().tokens, tokens.data());
+  if (mode != GraphMode::logits) executor.bind_host(graph.inputs().targets, targets.data());
+  if (documents) executor.bind_host(graph.inputs().document_begin, document_begin.data());
   if (mode == GraphMode::logits) {
     logits.resize(count * static_cast<size_t>(model.vocabulary));
-    executor.bind(graph.inputs().logits, logits.data());
+    executor.bind_host(graph.inputs().logits, logits.data());
   }
   graph.bind_constants(executor);
   StepScalars& scalars = state.scalars;

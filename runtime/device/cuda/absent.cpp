@@ -1,5 +1,6 @@
 #include "runtime/base/error.h"
 #include "runtime/device/cuda_device.h"
+#include "runtime/memory/managed.h"
 
 namespace hecate::cuda {
 namespace {

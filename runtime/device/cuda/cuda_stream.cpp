@@ -2,6 +2,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/device/cuda_device.h"
+#include "runtime/memory/managed.h"
 
 namespace hecate::cuda {
 

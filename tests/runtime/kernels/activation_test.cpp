@@ -176,13 +176,15 @@ TEST(ActivationShapes, NoTokensIsFineAndMismatchIsNot) {
   Matrix none(0, 5), x(2, 5), other(2, 4);
   activation(device.stream, Activation::silu, none.cview(), none.view());
   swiglu(device.stream, none.cview(), none.cview(), none.view());
-  EXPECT_THROW(activation(device.stream, Activation::silu, x.cview(), other.view()), InvalidArgument);
+  EXPECT_THROW(activation(device.stream, Activation::silu, x.cview(), other.view()),
+               InvalidArgument);
   EXPECT_THROW(
       activation_backward(device.stream, Activation::silu, x.cview(), other.cview(), x.view()),
       InvalidArgument);
   EXPECT_THROW(swiglu(device.stream, x.cview(), other.cview(), x.view()), InvalidArgument);
-  EXPECT_THROW(swiglu_backward(device.stream, x.cview(), x.cview(), x.cview(), x.view(), other.view()),
-               InvalidArgument);
+  EXPECT_THROW(
+      swiglu_backward(device.stream, x.cview(), x.cview(), x.cview(), x.view(), other.view()),
+      InvalidArgument);
 }
 
 }  // namespace

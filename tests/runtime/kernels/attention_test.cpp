@@ -22,8 +22,8 @@ void PrintTo(const Case& c, std::ostream* out) {
 }
 
 // Documents of 1, 2, 3, ... tokens, cut at the ends of sequences.
-std::vector<int32_t> documents_of(const Case& c) {
-  std::vector<int32_t> begin;
+Buffer<int32_t> documents_of(const Case& c) {
+  Buffer<int32_t> begin;
   if (!c.documents) return begin;
   for (int64_t t = 0, start = 0, length = 1; t < c.tokens(); ++t) {
     if (t % c.sequence == 0 || t == start + length) {
@@ -35,7 +35,7 @@ std::vector<int32_t> documents_of(const Case& c) {
   return begin;
 }
 
-bool sees(const Case& c, const std::vector<int32_t>& documents, int64_t query, int64_t key) {
+bool sees(const Case& c, const Buffer<int32_t>& documents, int64_t query, int64_t key) {
   if (query / c.sequence != key / c.sequence || (c.causal && key > query)) return false;
   return documents.empty() ||
          documents[static_cast<size_t>(query)] == documents[static_cast<size_t>(key)];
@@ -73,7 +73,7 @@ struct Problem {
   }
 
   AttentionShape shape;
-  std::vector<int32_t> documents;
+  Buffer<int32_t> documents;
   Matrix q, k, v, dout, out, lse, dq, dk, dv;
 };
 

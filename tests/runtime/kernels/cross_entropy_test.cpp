@@ -19,7 +19,7 @@ struct Case {
     return {targets.data(), {static_cast<int64_t>(targets.size())}};
   }
   Matrix x, w;
-  std::vector<int32_t> targets;
+  Buffer<int32_t> targets;
 };
 
 // -log p(target) of row t, with the usual shift.
@@ -36,7 +36,7 @@ double token_loss(const Reference& x, const Reference& w, int64_t t, int32_t tar
   return shift + std::log(sum) - logits[static_cast<size_t>(target)];
 }
 
-double total_loss(const Reference& x, const Reference& w, const std::vector<int32_t>& targets,
+double total_loss(const Reference& x, const Reference& w, const Buffer<int32_t>& targets,
                   double logit_scale) {
   double sum = 0;
   for (int64_t t = 0; t < x.rows; ++t)
@@ -93,8 +93,8 @@ TEST(HeadLoss, WeightGradientAccumulates) {
   Device device;
   Matrix dx(5, 4), once = Matrix::constant(6, 4, 0), twice = Matrix::constant(6, 4, 0);
   const auto run = [&](Matrix& dw) {
-    head_loss_and_gradient(device.stream, {}, 1, c.x.cview(), c.w.cview(), c.target_view(), dx.view(),
-                           dw.view());
+    head_loss_and_gradient(device.stream, {}, 1, c.x.cview(), c.w.cview(), c.target_view(),
+                           dx.view(), dw.view());
   };
   run(once);
   run(twice);
@@ -167,8 +167,8 @@ TEST(HeadLoss, RepeatsBitForBit) {
   const Case c(70, 33, 301);
   const auto run = [&](Matrix& dx, Matrix& dw) {
     Device device;
-    return head_loss_and_gradient(device.stream, {.logit_scale = 1, .chunk_rows = 32}, 1, c.x.cview(),
-                                  c.w.cview(), c.target_view(), dx.view(), dw.view())
+    return head_loss_and_gradient(device.stream, {.logit_scale = 1, .chunk_rows = 32}, 1,
+                                  c.x.cview(), c.w.cview(), c.target_view(), dx.view(), dw.view())
         .loss_sum;
   };
   Matrix dx1(70, 33), dx2(70, 33), dw1 = Matrix::constant(301, 33, 0), dw2 = dw1;
@@ -205,8 +205,9 @@ TEST(HeadLoss, RejectsWhatDoesNotFitBeforeWritingAnything) {
   EXPECT_THROW(call(c.x.cview(), dx.view(), dx.view(), {}), InvalidArgument);
   EXPECT_THROW(call(c.x.cview(), dx.view(), dw.view(), {.logit_scale = 1, .chunk_rows = 0}),
                InvalidArgument);
-  EXPECT_THROW(head_loss(device.stream, {}, c.x.cview(), c.w.cview(), c.target_view(), losses.flat()),
-               InvalidArgument);
+  EXPECT_THROW(
+      head_loss(device.stream, {}, c.x.cview(), c.w.cview(), c.target_view(), losses.flat()),
+      InvalidArgument);
   c.targets[3] = 5;
   EXPECT_THROW(call(c.x.cview(), dx.view(), dw.view(), {.logit_scale = 1, .chunk_rows = 1}),
                InvalidArgument);

@@ -160,12 +160,12 @@ TEST(Dropout, RateZeroCopiesAndBadRatesThrow) {
   EXPECT_THROW(dropout(device.stream, kNan, 1, 1, 0, x.cview(), y.view()), InvalidArgument);
 }
 
-View<const int32_t> ids_view(const std::vector<int32_t>& ids) {
+View<const int32_t> ids_view(const Buffer<int32_t>& ids) {
   return {ids.data(), {static_cast<int64_t>(ids.size())}};
 }
 
 TEST(Embedding, GathersAndScattersInTokenOrder) {
-  const std::vector<int32_t> ids = {3, 0, 3, 3, 1, 4};
+  const Buffer<int32_t> ids = {3, 0, 3, 3, 1, 4};
   const Matrix table = Matrix::normal(5, 131, 1), dy = Matrix::normal(6, 131, 2, 1, 3);
   Device device;
   Matrix out(6, 131, 2);
@@ -185,7 +185,7 @@ TEST(Embedding, GathersAndScattersInTokenOrder) {
 }
 
 TEST(Embedding, BackwardBitsDoNotDependOnThreads) {
-  std::vector<int32_t> ids;
+  Buffer<int32_t> ids;
   const CounterRng rng(1, 1);
   for (uint64_t t = 0; t < 300; ++t) ids.push_back(static_cast<int32_t>(rng.below(t, 7)));
   const Matrix dy = Matrix::normal(300, 517, 2);
@@ -200,15 +200,15 @@ TEST(Embedding, RejectsIdsOutsideTheTableBeforeWriting) {
   Device device;
   const Matrix dy = Matrix::constant(2, 3, 1);
   Matrix table = Matrix::constant(4, 3, 1), out(2, 3);
-  for (const std::vector<int32_t>& ids :
-       {std::vector<int32_t>{1, 4}, std::vector<int32_t>{1, -1}}) {
+  for (const Buffer<int32_t>& ids : {Buffer<int32_t>{1, 4}, Buffer<int32_t>{1, -1}}) {
     EXPECT_THROW(embedding(device.stream, ids_view(ids), table.cview(), 1, out.view()),
                  InvalidArgument);
     EXPECT_THROW(embedding_backward(device.stream, ids_view(ids), dy.cview(), 1, table.view()),
                  InvalidArgument);
   }
   expect_near(table, Reference(Matrix::constant(4, 3, 1)), 0);
-  EXPECT_THROW(embedding(device.stream, ids_view({1}), table.cview(), 1, out.view()), InvalidArgument);
+  EXPECT_THROW(embedding(device.stream, ids_view({1}), table.cview(), 1, out.view()),
+               InvalidArgument);
   EXPECT_THROW(embedding_backward(device.stream, ids_view({1}), dy.cview(), 1, table.view()),
                InvalidArgument);
 }

@@ -89,8 +89,9 @@ TEST(Gemm, RejectsShapesThatDoNotFit) {
   EXPECT_THROW(call(Transpose::no, Transpose::no), InvalidArgument);
   EXPECT_THROW(call(Transpose::yes, Transpose::no), InvalidArgument);
   EXPECT_THROW(call(Transpose::no, Transpose::yes), InvalidArgument);
-  EXPECT_THROW(gemm(device.stream, Transpose::no, Transpose::no, 1, a.cflat(), b.cview(), 0, c.view()),
-               InvalidArgument);
+  EXPECT_THROW(
+      gemm(device.stream, Transpose::no, Transpose::no, 1, a.cflat(), b.cview(), 0, c.view()),
+      InvalidArgument);
 }
 
 TEST(Linear, MatchesDoublePrecisionForwardAndBackward) {

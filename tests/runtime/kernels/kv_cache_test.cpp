@@ -16,7 +16,7 @@ TEST(CacheRows, PutsEachTokenAtItsPositionAndTouchesNothingElse) {
   // Rows of a packed matrix, as keys are in front of values.
   Matrix packed = Matrix::normal(kTokens, kHeads * kSize, 1, 1, /*gap=*/7);
   const View<const Real> x(packed.data(), {kTokens, kHeads, kSize}, kHeads * kSize + 7);
-  const std::vector<int32_t> positions = {0, 4, 2, 1, 0, 3};
+  const hecate::testing::Buffer<int32_t> positions = {0, 4, 2, 1, 0, 3};
   Matrix cache(kSequences * kCapacity, kHeads * kSize);  // NaN
   cache_rows(device.stream, x, {positions.data(), {kTokens}},
              {cache.data(), {kSequences, kCapacity, kHeads, kSize}});
@@ -35,7 +35,7 @@ TEST(CacheRows, PutsEachTokenAtItsPositionAndTouchesNothingElse) {
 TEST(CacheRows, RefusesWhatDoesNotFit) {
   Device device;
   Matrix x = Matrix::normal(2, 4, 1), cache(6, 4);
-  const auto put = [&](std::vector<int32_t> positions, Shape shape) {
+  const auto put = [&](hecate::testing::Buffer<int32_t> positions, Shape shape) {
     cache_rows(device.stream, View<const Real>(x.data(), {2, 2, 2}),
                {positions.data(), {static_cast<int64_t>(positions.size())}}, {cache.data(), shape});
   };
@@ -64,7 +64,7 @@ TEST(AttentionDecode, EqualsCausalAttentionAtEachLength) {
             {whole.data(), {kTokens, kHeads, kValue}}, lse.view());
   for (int32_t length = 1; length <= kCapacity; ++length) {
     // The second sequence is shorter; what lies behind it must not be seen.
-    const std::vector<int32_t> lengths = {length, (length + 1) / 2};
+    const hecate::testing::Buffer<int32_t> lengths = {length, (length + 1) / 2};
     Matrix queries(kSequences, kHeads * kSize), out(kSequences, kHeads * kValue);
     for (int64_t b = 0; b < kSequences; ++b)
       std::copy_n(&q(b * kCapacity + lengths[static_cast<size_t>(b)] - 1, 0), kHeads * kSize,

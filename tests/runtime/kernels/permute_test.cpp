@@ -27,7 +27,7 @@ struct Plan {
   View<const int32_t> row_of_view() const { return {row_of.data(), {tokens, top_k}}; }
   View<const int32_t> choice_of_view() const { return {choice_of.data(), {rows}}; }
   int64_t tokens, top_k, rows = 0;
-  std::vector<int32_t> experts, row_of, choice_of;
+  Buffer<int32_t> experts, row_of, choice_of;
   std::vector<int64_t> offsets;
 };
 
@@ -55,22 +55,22 @@ TEST(PlanPermutation, SortsByExpertThenTokenThenChoice) {
 TEST(PlanPermutation, NoTokensAndAllDropped) {
   Device device;
   std::vector<int64_t> offsets(4, -1);
-  EXPECT_EQ(
-      plan_permutation(device.stream, {nullptr, {0, 2}}, offsets, {nullptr, {0, 2}}, {nullptr, {0}}),
-      0);
-  EXPECT_EQ(offsets, std::vector<int64_t>(4, 0));
-  const std::vector<int32_t> experts = {-1, -3};
-  std::vector<int32_t> row_of(2), choice_of(2);
-  EXPECT_EQ(plan_permutation(device.stream, {experts.data(), {1, 2}}, offsets, {row_of.data(), {1, 2}},
-                             {choice_of.data(), {2}}),
+  EXPECT_EQ(plan_permutation(device.stream, {nullptr, {0, 2}}, offsets, {nullptr, {0, 2}},
+                             {nullptr, {0}}),
             0);
-  EXPECT_EQ(row_of, (std::vector<int32_t>{-1, -1}));
+  EXPECT_EQ(offsets, std::vector<int64_t>(4, 0));
+  const Buffer<int32_t> experts = {-1, -3};
+  Buffer<int32_t> row_of(2), choice_of(2);
+  EXPECT_EQ(plan_permutation(device.stream, {experts.data(), {1, 2}}, offsets,
+                             {row_of.data(), {1, 2}}, {choice_of.data(), {2}}),
+            0);
+  EXPECT_EQ(row_of, (Buffer<int32_t>{-1, -1}));
 }
 
 TEST(PlanPermutation, RejectsUnknownExpertsAndShortBuffers) {
   Device device;
-  const std::vector<int32_t> experts = {0, 3};
-  std::vector<int32_t> row_of(2), choice_of(2);
+  const Buffer<int32_t> experts = {0, 3};
+  Buffer<int32_t> row_of(2), choice_of(2);
   std::vector<int64_t> three(4), four(5);
   const auto call = [&](std::vector<int64_t>& offsets, int64_t choices) {
     plan_permutation(device.stream, {experts.data(), {1, 2}}, offsets, {row_of.data(), {1, 2}},
@@ -118,7 +118,8 @@ TEST(Unpermute, WeighsAndSums) {
       for (int64_t d = 0; d < 19; ++d)
         want(choice / 3, d) += weights.at(choice / 3, choice % 3) * rows.at(r, d);
     }
-    unpermute(device.stream, rows.cview(), plan.row_of_view(), weights.cview(), y.view(), accumulate);
+    unpermute(device.stream, rows.cview(), plan.row_of_view(), weights.cview(), y.view(),
+              accumulate);
     expect_near(y, want, 4 * kElement);
   }
 }
@@ -164,7 +165,8 @@ TEST(Permute, RejectsWhatDoesNotFit) {
   Matrix x(10, 4), rows(plan.rows, 4), narrow(plan.rows, 3), weights(10, 2), wrong(10, 3);
   EXPECT_THROW(permute(device.stream, x.cview(), 2, plan.choice_of_view(), narrow.view()),
                InvalidArgument);
-  EXPECT_THROW(permute(device.stream, x.cview(), 2, plan.choice_of_view(), x.view()), InvalidArgument);
+  EXPECT_THROW(permute(device.stream, x.cview(), 2, plan.choice_of_view(), x.view()),
+               InvalidArgument);
   EXPECT_THROW(permute_backward(device.stream, narrow.cview(), plan.row_of_view(), x.view(), false),
                InvalidArgument);
   EXPECT_THROW(

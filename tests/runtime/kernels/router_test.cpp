@@ -33,7 +33,7 @@ bool renormalized(Gate gate) {
 }
 
 std::vector<double> weights_of(Gate gate, const Reference& logits, int64_t t,
-                               const std::vector<int32_t>& chosen) {
+                               const Buffer<int32_t>& chosen) {
   const std::vector<double> p = scores(gate, logits, t);
   std::vector<double> w;
   double sum = 0;
@@ -65,13 +65,13 @@ struct Routed {
     route(s, gate, logits.cview(), bias_view(), probabilities.view(), experts_view(),
           weights.view());
   }
-  std::vector<int32_t> chosen(int64_t t) const {
+  Buffer<int32_t> chosen(int64_t t) const {
     return {experts.begin() + t * top_k, experts.begin() + (t + 1) * top_k};
   }
   Gate gate;
   int64_t top_k;
   Matrix logits, bias, probabilities, weights;
-  std::vector<int32_t> experts;
+  Buffer<int32_t> experts;
 };
 
 class RouterTest : public ::testing::TestWithParam<Gate> {};
@@ -121,7 +121,7 @@ TEST_P(RouterTest, NanLogitsStillChooseDistinctExperts) {
   r.logits = Matrix::constant(2, 5, kNan);
   r.run(device.stream);
   for (int64_t t = 0; t < 2; ++t) {
-    std::vector<int32_t> chosen = r.chosen(t);
+    Buffer<int32_t> chosen = r.chosen(t);
     std::sort(chosen.begin(), chosen.end());
     EXPECT_GE(chosen.front(), 0);
     EXPECT_LT(chosen.back(), 5);
@@ -145,7 +145,7 @@ TEST_P(RouterTest, GivenUnlikelyExpertsGetFiniteWeightsAndGradients) {
   Device device;
   Routed r(GetParam(), 1, 4, 4);
   for (int64_t e = 0; e < 4; ++e) r.logits(0, e) = e == 3 ? Real(200) : Real(-200 - e);
-  std::vector<int32_t> given;
+  Buffer<int32_t> given;
   for (int64_t k = 0; k < r.top_k; ++k) given.push_back(static_cast<int32_t>(k));
   route_given(device.stream, r.gate, r.logits.cview(), {given.data(), {1, r.top_k}},
               r.probabilities.view(), r.weights.view());
@@ -219,7 +219,7 @@ TEST_P(RouterTest, NoTokensAndWrongShapes) {
   EXPECT_THROW(route(device.stream, r.gate, r.logits.cview(), wrong.cview(), r.probabilities.view(),
                      r.experts_view(), r.weights.view()),
                InvalidArgument);
-  std::vector<int32_t> too_many(24);
+  Buffer<int32_t> too_many(24);
   Matrix many(4, 6);
   EXPECT_THROW(route(device.stream, r.gate, r.logits.cview(), r.bias_view(), r.probabilities.view(),
                      {too_many.data(), {4, 6}}, many.view()),
@@ -231,7 +231,7 @@ TEST_P(RouterTest, NoTokensAndWrongShapes) {
   EXPECT_THROW(route_backward(device.stream, r.gate, r.logits.cview(), r.probabilities.cview(),
                               r.experts_view(), dweights.cview(), wrong.cview(), 0, dlogits.view()),
                InvalidArgument);
-  std::vector<int32_t> unknown(static_cast<size_t>(4 * r.top_k), 5);
+  Buffer<int32_t> unknown(static_cast<size_t>(4 * r.top_k), 5);
   EXPECT_THROW(route_given(device.stream, r.gate, r.logits.cview(), {unknown.data(), {4, r.top_k}},
                            r.probabilities.view(), r.weights.view()),
                InvalidArgument);
@@ -303,7 +303,7 @@ TEST(RouterJitter, StaysInRangeAndDependsOnTheGlobalRow) {
 
 TEST(CountExperts, SkipsDroppedChoices) {
   Device device;
-  const std::vector<int32_t> experts = {0, 2, -1, 2, 1, -3};
+  const Buffer<int32_t> experts = {0, 2, -1, 2, 1, -3};
   std::vector<int64_t> counts(4, -9);
   count_experts(device.stream, {experts.data(), {3, 2}}, counts);
   EXPECT_EQ(counts, (std::vector<int64_t>{1, 1, 2, 0}));
@@ -313,12 +313,12 @@ TEST(CountExperts, SkipsDroppedChoices) {
 
 TEST(DropOverCapacity, DropsInTokenOrderAcrossMicroBatches) {
   Device device;
-  std::vector<int32_t> experts = {0, 1, 0, 1, 0, 2, 0, 1};
-  std::vector<int32_t> first(experts.begin(), experts.begin() + 4),
+  Buffer<int32_t> experts = {0, 1, 0, 1, 0, 2, 0, 1};
+  Buffer<int32_t> first(experts.begin(), experts.begin() + 4),
       second(experts.begin() + 4, experts.end());
   std::vector<int64_t> taken(3, 0), taken_in_two(3, 0);
   EXPECT_EQ(drop_over_capacity(device.stream, 2, taken, {experts.data(), {4, 2}}), 3);
-  EXPECT_EQ(experts, (std::vector<int32_t>{0, 1, 0, 1, -1, 2, -1, -2}));
+  EXPECT_EQ(experts, (Buffer<int32_t>{0, 1, 0, 1, -1, 2, -1, -2}));
   EXPECT_EQ(taken, (std::vector<int64_t>{2, 2, 1}));
   EXPECT_EQ(drop_over_capacity(device.stream, 2, taken_in_two, {first.data(), {2, 2}}), 0);
   EXPECT_EQ(drop_over_capacity(device.stream, 2, taken_in_two, {second.data(), {2, 2}}), 3);
@@ -329,13 +329,14 @@ TEST(DropOverCapacity, DropsInTokenOrderAcrossMicroBatches) {
 
 TEST(DropOverCapacity, LeavesDroppedChoicesAndRejectsUnknownExperts) {
   Device device;
-  std::vector<int32_t> experts = {-2, 0};
+  Buffer<int32_t> experts = {-2, 0};
   std::vector<int64_t> taken(2, 0);
   EXPECT_EQ(drop_over_capacity(device.stream, 5, taken, {experts.data(), {1, 2}}), 0);
-  EXPECT_EQ(experts, (std::vector<int32_t>{-2, 0}));
+  EXPECT_EQ(experts, (Buffer<int32_t>{-2, 0}));
   EXPECT_EQ(taken, (std::vector<int64_t>{1, 0}));
   experts = {2, 0};
-  EXPECT_THROW(drop_over_capacity(device.stream, 5, taken, {experts.data(), {1, 2}}), InvalidArgument);
+  EXPECT_THROW(drop_over_capacity(device.stream, 5, taken, {experts.data(), {1, 2}}),
+               InvalidArgument);
 }
 
 }  // namespace

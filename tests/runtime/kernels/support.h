@@ -23,6 +23,23 @@ inline constexpr Real kInfinity = std::numeric_limits<Real>::infinity();
 
 /// A stream of the device that the executable was linked for: device_cpu.cpp or device_cuda.cpp.
 std::unique_ptr<Stream> make_test_stream(ThreadPool& pool);
+/// Memory that the device and the host can both touch.
+std::byte* allocate_for_test(size_t bytes);
+void release_of_test(std::byte* block) noexcept;
+
+template <class T>
+struct Allocator {
+  using value_type = T;
+  Allocator() = default;
+  template <class U>
+  Allocator(const Allocator<U>&) {}  // NOLINT: implicit, as allocators are
+  T* allocate(size_t count) { return reinterpret_cast<T*>(allocate_for_test(count * sizeof(T))); }
+  void deallocate(T* block, size_t) { release_of_test(reinterpret_cast<std::byte*>(block)); }
+  bool operator==(const Allocator&) const = default;
+};
+/// A vector that kernels may read and write.
+template <class T>
+using Buffer = std::vector<T, Allocator<T>>;
 
 struct Device {
   explicit Device(int threads = 2) : pool(threads), owner(make_test_stream(pool)), stream(*owner) {}
@@ -82,7 +99,7 @@ class Matrix {
 
  private:
   int64_t rows_, cols_, stride_;
-  std::vector<Real> values_;
+  Buffer<Real> values_;
 };
 
 /// A double matrix for references.
