@@ -28,7 +28,7 @@ DeviceKind device_kind(const DeviceConfig& device) {
   return DeviceKind::cuda;
 }
 
-int cuda_device_of(const Job& job) {
+int device_index_of(const Job& job) {
   int index = 0, ranks = 1;
   if (job.ranks() > 1) {
     const std::span<const int> nodes = job.world().nodes();

@@ -12,6 +12,6 @@ DeviceKind device_kind(const DeviceConfig& device);
 
 /// The CUDA device of this rank: its place among the ranks of its node.
 /// @throws DeviceError where the node has more ranks than devices.
-int cuda_device_of(const Job& job);
+int device_index_of(const Job& job);
 
 }  // namespace hecate::launcher

@@ -69,7 +69,7 @@ EngineOptions engine_options(const RunConfig& config, const Job& job, const Plan
   options.threads = compute_threads(config.device, job);
   options.world = job.world();
   options.topology = inputs.topology;
-  if (options.device == DeviceKind::cuda) options.device_index = cuda_device_of(job);
+  if (options.device == DeviceKind::cuda) options.device_index = device_index_of(job);
   options.sharded.strategy = config.strategy == "auto" ? "fssdp" : config.strategy;
   options.sharded.fssdp = config.fssdp;
   options.sharded.overlap_degree = inputs.overlap_degree;

@@ -92,7 +92,7 @@ __global__ void forward_kernel(Problem p, Rows<Real> out, Rows<Real> lse) {
       any = true;
     }
     store_row(Real(1) / sum, share, p.nv, out[t] + h * p.nv);
-    if (lane_of() == 0) lse[t][h] = peak + ::log(sum);
+    if (lane_of() == 0) lse[t][h] = peak + std::log(sum);
   }
 }
 

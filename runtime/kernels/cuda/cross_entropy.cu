@@ -24,7 +24,7 @@ __global__ void row_loss_kernel(int64_t rows, int64_t vocabulary, Rows<Real> log
     for (int64_t v = threadIdx.x; v < vocabulary; v += blockDim.x) sum += Math::exp(row[v] - shift);
     sum = block_sum(sum, slots);
     if (threadIdx.x == 0)
-      loss[index[r]] = ::log(static_cast<double>(sum)) -
+      loss[index[r]] = std::log(static_cast<double>(sum)) -
                        (static_cast<double>(row[target]) - static_cast<double>(shift));
     __syncthreads();
     if (!gradient) continue;

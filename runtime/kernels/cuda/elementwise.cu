@@ -92,7 +92,7 @@ int64_t first_non_finite(Stream& s, View<const Real> x) {
   unsigned long long* found = start_search(s);
   const Real* values = x.data();
   map(s, "first_non_finite", x.size(), [=] __device__(int64_t i) {
-    if (!isfinite(values[i])) atomicMin(found, static_cast<unsigned long long>(i));
+    if (!std::isfinite(values[i])) atomicMin(found, static_cast<unsigned long long>(i));
   });
   return end_search(s, found);
 }

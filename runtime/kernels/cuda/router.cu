@@ -191,7 +191,7 @@ __global__ void route_backward_kernel(Gate gate, int64_t tokens, int64_t n, int6
     if (z_scale == Real(0)) continue;
     Real shift;
     const Real sum = sum_of_exp(v.logits[t], n, shift);
-    const Real slope = 2 * z_scale * (shift + ::log(sum));
+    const Real slope = 2 * z_scale * (shift + std::log(sum));
     for (int64_t e = lane_of(); e < n; e += kWarp)
       v.dlogits[t][e] += slope * Math::exp(v.logits[t][e] - shift) / sum;
   }
@@ -212,7 +212,7 @@ __global__ void statistics_kernel(int64_t tokens, int64_t n, Rows<const Real> lo
   for (int64_t t = first; t < end; ++t) {
     Real shift;
     const Real sum = sum_of_exp(logits[t], n, shift);
-    const double lse = static_cast<double>(shift) + ::log(static_cast<double>(sum));
+    const double lse = static_cast<double>(shift) + std::log(static_cast<double>(sum));
     squares += lse * lse;
   }
   if (lane_of() == 0) sums[n] = squares;

@@ -10,9 +10,9 @@ void rope_table(Stream& s, double theta, View<Real> table) {
   const int64_t size = table.dim(1), half = size / 2;
   map_rows(s, "rope_table", table.rows(), half, [=] __device__(int64_t p, int64_t i) {
     const double angle = static_cast<double>(p) *
-                         ::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(size));
-    out[p][i] = static_cast<Real>(::cos(angle));
-    out[p][half + i] = static_cast<Real>(::sin(angle));
+                         std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(size));
+    out[p][i] = static_cast<Real>(std::cos(angle));
+    out[p][half + i] = static_cast<Real>(std::sin(angle));
   });
 }
 
