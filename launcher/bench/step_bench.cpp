@@ -1,10 +1,12 @@
 #include "launcher/bench/step_bench.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <sstream>
 
 #include "launcher/bench/machine.h"
 #include "models/summary.h"
@@ -105,7 +107,49 @@ std::vector<Sample> time_steps(const StepBenchOptions& options, Engine& engine) 
   return samples;
 }
 
+double median(const std::vector<Sample>& samples, const std::function<double(const Sample&)>& of) {
+  return spread(samples, of)["median"];
+}
+
+// Rows of one product: tokens, or those of one expert.
+void write_kernels(const StepBenchOptions& options, const std::vector<Sample>& samples,
+                   std::ostream& out) {
+  using graph::OpKind;
+  const auto& model = options.engine.model;
+  const auto tokens = static_cast<double>(options.engine.micro_batch * model.sequence);
+  for (const OpKind kind : {OpKind::gemm, OpKind::attention, OpKind::expert_gemm, OpKind::loss}) {
+    const auto index = static_cast<size_t>(kind);
+    const double rate = median(samples, [index](const Sample& x) {
+      return x.flops[index] / std::max(1e-12, x.result.seconds_by_kind[index]);
+    });
+    if (rate <= 0) continue;
+    const double per_expert =
+        tokens * static_cast<double>(model.top_k) / static_cast<double>(model.experts);
+    out << "[[kernel]]\nkind = \"" << graph::name_of(kind)
+        << "\"\nrows = " << (kind == OpKind::expert_gemm ? per_expert : tokens)
+        << "\ngflops = " << 1e-9 * rate << "\n";
+  }
+}
+
 }  // namespace
+
+void write_profile(StepBenchOptions options, std::span<const int64_t> micro_batches,
+                   std::ostream& out) {
+  std::ostringstream kernels;
+  double flops = 0, bytes = 0;
+  for (const int64_t sequences : micro_batches) {
+    options.engine.micro_batch = options.engine.global_batch = sequences;
+    Engine engine(options.engine);
+    const std::vector<Sample> samples = time_steps(options, engine);
+    write_kernels(options, samples, kernels);
+    flops = std::max(flops, median(samples, [](const Sample& x) { return x.flops_per_s; }));
+    bytes = std::max(bytes, median(samples, [](const Sample& x) { return x.bytes_per_s; }));
+  }
+  out << "description = \"" << cpu_name() << ", " << options.engine.threads
+      << " threads, measured; links are not\"\n[device]\ntflops = " << 1e-12 * flops
+      << "\nmemory_gb_per_s = " << 1e-9 * bytes << "\n"
+      << kernels.str();
+}
 
 void bench_step(const StepBenchOptions& options, std::ostream& out) {
   Engine engine(options.engine);

@@ -1,5 +1,7 @@
 #pragma once
+#include <cstdint>
 #include <iosfwd>
+#include <span>
 
 #include "launcher/train/engine.h"
 
@@ -23,5 +25,11 @@ struct StepBenchOptions {
 /// operands still lay in a cache; peak and predicted bytes, hardware. Flops count the causal half
 /// of attention only. @throws as Engine.
 void bench_step(const StepBenchOptions& options, std::ostream& out);
+
+/// Writes this machine as a profile for `hecate simulate`: the loops' rates, and what each kind of
+/// product reached in steps of each of these micro-batches (sequences). Links are not measured:
+/// the profile has the defaults. @throws as Engine.
+void write_profile(StepBenchOptions options, std::span<const int64_t> micro_batches,
+                   std::ostream& out);
 
 }  // namespace hecate::launcher

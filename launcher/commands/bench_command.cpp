@@ -1,10 +1,13 @@
+#include <array>
 #include <iostream>
 #include <memory>
+#include <sstream>
 
 #include "launcher/bench/step_bench.h"
 #include "launcher/commands/commands.h"
 #include "launcher/commands/settings_options.h"
 #include "launcher/train/setup.h"
+#include "runtime/io/file.h"
 
 namespace hecate::launcher {
 namespace {
@@ -12,6 +15,7 @@ namespace {
 struct Options {
   SettingsOptions settings;
   int64_t repeats = 15;
+  std::string kernels;
 };
 
 int run(Options options) {
@@ -26,7 +30,13 @@ int run(Options options) {
   StepBenchOptions bench;
   bench.engine = engine_options(config);
   bench.repeats = options.repeats;
-  bench_step(bench, std::cout);
+  if (options.kernels.empty()) {
+    bench_step(bench, std::cout);
+    return 0;
+  }
+  std::ostringstream profile;
+  write_profile(bench, std::array<int64_t, 3>{1, 2, 4}, profile);
+  io::write_file(options.kernels, profile.str());
   return 0;
 }
 
@@ -38,9 +48,12 @@ void add_bench_command(Command root) {
   const auto options = std::make_shared<Options>();
   options->settings.add_to(step, false);
   step.option("--repeats", options->repeats, "N", "timed steps");
+  step.option("--kernels", options->kernels, "FILE",
+              "instead gets this machine's rates by kernel and rows, for hecate simulate");
   step.action([options] { return run(*options); });
   add_bench_collectives_command(bench);
   add_bench_plan_command(bench);
+  add_bench_suite_commands(bench);
 }
 
 }  // namespace hecate::launcher

@@ -12,6 +12,7 @@ void add_commands(Command root) {
   add_bench_command(root);
   add_plan_command(root);
   add_schedule_command(root);
+  add_simulate_command(root);
   add_flight_command(root);
   add_launch_command(root);
 }

@@ -11,8 +11,7 @@ namespace {
 
 enum class Recorded : bool { ignored, read };  // loads of router.source = replay
 
-Engine imagined_engine(const RunConfig& config, const PlanInputs& inputs, int rank,
-                       Recorded loads = Recorded::ignored) {
+Engine make_engine(const RunConfig& config, const PlanInputs& inputs, int rank, Recorded loads) {
   Job job;
   if (inputs.topology.ranks() > 1) job = Job(collectives::imagine(rank, inputs.topology.node_of));
   EngineOptions options = engine_options(config, job, inputs);
@@ -31,6 +30,10 @@ int64_t bytes_with(const RunConfig& config, PlanInputs inputs, int capacity, dou
 }
 
 }  // namespace
+
+Engine imagined_engine(const RunConfig& config, const PlanInputs& inputs, int rank) {
+  return make_engine(config, inputs, rank, Recorded::ignored);
+}
 
 MemoryBytes predict_memory(const RunConfig& config, const PlanInputs& inputs, int rank,
                            double load_factor) {
@@ -92,7 +95,7 @@ void check_trainable(const RunConfig& config, const Job& job) {
   PlanInputs inputs;
   inputs.topology = {.node_of = {nodes.begin(), nodes.end()}, .inside = any, .between = any};
   inputs.expert_flops_per_s = 1e9;  // what it will be does not matter to whether it fits
-  imagined_engine(config, inputs, job.rank(), Recorded::read);
+  make_engine(config, inputs, job.rank(), Recorded::read);
   fitting_capacity(config, inputs);
 }
 

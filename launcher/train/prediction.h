@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "launcher/config/run_config.h"
+#include "launcher/train/engine.h"
 #include "launcher/train/job.h"
 #include "launcher/train/plan_inputs.h"
 #include "runtime/memory/ledger.h"
@@ -11,6 +12,10 @@
 /// What a run will hold, before anything is allocated: engines of ranks that are not there, on a
 /// ledger that only counts.
 namespace hecate::launcher {
+
+/// The engine of one rank of the topology's ranks, with even routing: it can be asked what it would
+/// hold and for its graphs, nothing else. @throws as the engine.
+Engine imagined_engine(const RunConfig& config, const PlanInputs& inputs, int rank);
 
 /// Bytes that rank `rank` of the topology's ranks holds at most in a step, by category.
 /// @param load_factor rows that experts get over those of even routing.
