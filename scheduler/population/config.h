@@ -93,8 +93,8 @@ struct PopulationConfig {
           at_least(0));
     visit("give_up_seconds", self.give_up_seconds,
           "of trying to reach the controller after which a worker ends", at_least(0.1));
-    visit("retries", self.retries, "failures in a row after which a member is given up",
-          at_least(0));
+    visit("retries", self.retries,
+          "failures or divergences in a row after which a member is given up", at_least(0));
     visit("search", self.search, "the hyper-parameters that are searched", any());
   }
 

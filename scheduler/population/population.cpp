@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <tuple>
 
 #include "runtime/base/error.h"
 
@@ -122,7 +123,7 @@ std::optional<Event> Population::next(const std::string& worker,
   for (const Member& member : members_)
     if (state(member) == MemberState::waiting && may(member)) waiting.push_back(&member);
   std::ranges::stable_sort(waiting, {}, [&](const Member* member) {
-    return std::pair(progress(*member), member->last_worker != worker);
+    return std::tuple(progress(*member), member->divergences, member->last_worker != worker);
   });
   for (const Member* member : waiting)
     if (auto event = lease_of(*member, worker)) return event;
@@ -209,6 +210,8 @@ void Population::take_report(Member& member, const Event& event) {
   member.diverged = std::isnan(event.score);
   member.decided = false;
   member.failures = 0;
+  member.divergences = member.diverged ? member.divergences + 1 : 0;
+  if (member.divergences > config_.retries) member.gave_up = true;
   member.reported_lease = event.lease;
   member.lease.reset();
 }
@@ -219,6 +222,7 @@ void Population::take_failure(Member& member, const Event& event) {
     member.history.push_back({member.step, member.tokens, std::nan("")});
     member.diverged = true;
     member.decided = false;
+    if (++member.divergences > config_.retries) member.gave_up = true;
     return;
   }
   if (++member.failures > config_.retries) member.gave_up = true;

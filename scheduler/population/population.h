@@ -84,7 +84,8 @@ struct Member {
   std::optional<Lease> lease;
   std::string last_worker;
   int64_t last_lease = 0, reported_lease = 0;
-  int64_t failures = 0;  ///< in a row
+  int64_t failures = 0;     ///< in a row
+  int64_t divergences = 0;  ///< in a row
 };
 
 /// What a worker is to do with a member.
@@ -110,9 +111,10 @@ class Population {
   void apply(const Event& event);
 
   /// What a worker that asks for work gets: of the waiting members that `may` be taken the least
-  /// advanced one, of equal ones the one that `worker` had last, then the lowest number. What
-  /// becomes of it is decided here and not when it reports, so that members that take turns are
-  /// compared after all had theirs; others count by their score up to the same point of training.
+  /// advanced one, of equal ones who diverged least, the one that `worker` had last, then the
+  /// lowest number. What becomes of it is decided here and not when it reports, so that members
+  /// that take turns are compared after all had theirs; others count by their score up to the same
+  /// point of training.
   /// @return a lease, or a member given up (ask again then), or nothing: no member waits.
   std::optional<Event> next(const std::string& worker,
                             const std::function<bool(const Member&)>& may) const;

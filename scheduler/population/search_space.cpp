@@ -19,14 +19,10 @@ double clamped(const DimensionConfig& dimension, double value) {
   return std::clamp(value, dimension.min, dimension.max);
 }
 
-// Up or down the list; at an end there is one way only.
+// Up or down the list; what would pass an end stays there.
 double neighbour(const DimensionConfig& dimension, double value, Draws& draws) {
   const auto last = static_cast<double>(dimension.values.size() - 1);
-  if (last == 0) return value;
-  const bool up = draws.below(2) == 1;
-  if (value <= 0) return 1;
-  if (value >= last) return last - 1;
-  return up ? value + 1 : value - 1;
+  return std::clamp(draws.below(2) == 1 ? value + 1 : value - 1, 0.0, last);
 }
 
 // Rounding must not undo the change.

@@ -31,8 +31,8 @@ class SearchSpace {
   Point sample(Draws& draws) const;
   /// A neighbour of `point` as `config.explore` says. `perturb` multiplies: a value of 0 stays 0;
   /// an integer moves by at least 1; a choice becomes the value before or behind it. `additive`
-  /// moves zeros too, and choices like perturb. Constants stay. What would pass a bound stops
-  /// there.
+  /// moves zeros too, and choices like perturb. Constants stay. What would pass a bound or an end
+  /// stops there.
   Point explore(const Point& point, const PopulationConfig& config, Draws& draws) const;
 
   Settings settings(const Point& point) const;
