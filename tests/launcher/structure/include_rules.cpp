@@ -66,7 +66,8 @@ const std::vector<Library>& libraries() {
           name, std::regex(header), std::regex("^(" + includer + ").*"), in_headers, none, false};
     };
     return std::vector<Library>{
-        backend("CUDA", "(cuda|cublas|cudnn|cub/|thrust/|nvtx|nvml).*", "cuda/|collectives/nccl/",
+        backend("CUDA", "(cuda|cublas|cudnn|cub/|thrust/|nvtx|nvml).*",
+                "cuda/|collectives/nccl/|tests/runtime/cuda_emulator/",
                 "\\b(cuda|cublas|cudnn)[A-Z_]\\w*|\\bCU(stream|event|context)\\b"),
         backend("MPI", "mpi\\.h", "collectives/mpi/", "\\bMPI_[A-Z]\\w*"),
         backend("NCCL", "nccl\\.h", "collectives/nccl/", "\\bnccl[A-Z]\\w*"),
@@ -74,6 +75,7 @@ const std::vector<Library>& libraries() {
         library("prometheus-cpp", "prometheus/.*", "monitoring/|" + tests),
         library("nlohmann-json", "nlohmann/.*",
                 "runtime/(io|data)/|scheduler/pbt/|launcher/|monitoring/|" + tests),
+        library("Boost.Context", "boost/context/.*", "tests/runtime/cuda_emulator/"),
         library("Boost.Math", "boost/math/.*", "scheduler/population/"),
         library("toml++", "toml\\+\\+/.*", "launcher/config/toml_reader\\.cpp"),
         library("CLI11", "CLI/.*", "launcher/cli/command_line\\.cpp"),
