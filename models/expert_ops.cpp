@@ -13,7 +13,7 @@ ExpertOps::ExpertOps(Builder& b, bool train) : runtime_(b.parallel().experts), t
     if (b.model().is_moe(layer)) layers_.push_back(layer);
   }
   window_ = window(b);
-  if (!active()) return;
+  if (!gathers()) return;
   b.enter(-1, false);
   const sharding::exec::MaterializerOptions& options = runtime_->materializer().options();
   for (int64_t ring = 0; ring < options.parameter_rings; ++ring) {
@@ -31,7 +31,7 @@ ExpertOps::Use ExpertOps::use(int32_t layer) const {
           .parameters = {},
           .gradients = {},
           .extension = {}};
-  if (!active()) return use;
+  if (!gathers()) return use;
   use.parameter_ring = runtime_->parameter_ring(use.index);
   use.parameters = parameters_[static_cast<size_t>(use.parameter_ring)];
   if (runtime_->calibrates()) use.extension = extensions_[static_cast<size_t>(use.parameter_ring)];
@@ -45,8 +45,8 @@ ExpertOps::Use ExpertOps::use(int32_t layer) const {
 // late, because they have few rings, slices of layers far ahead must not hold them up.
 int64_t ExpertOps::window(const Builder& b) const {
   if (runtime_ == nullptr) return 0;
-  const int64_t rings = active() ? runtime_->materializer().options().parameter_rings
-                                 : runtime_->store().chunks().layers;
+  const int64_t rings = gathers() ? runtime_->materializer().options().parameter_rings
+                                  : runtime_->store().chunks().layers;
   return runtime_->replicas().exist() && b.fresh_gradients()
              ? std::min(rings, 1 + runtime_->options().prefetch_depth)
              : rings;
@@ -62,10 +62,8 @@ void ExpertOps::after_forward(Builder& b) const {
 }
 
 void ExpertOps::after_backward(Builder& b) const {
-  if (active()) {
-    gather(b, index_[static_cast<size_t>(b.layer())] - std::ssize(parameters_), true);
-    reduce(b);
-  }
+  if (gathers()) gather(b, index_[static_cast<size_t>(b.layer())] - std::ssize(parameters_), true);
+  if (runtime_ != nullptr && runtime_->reduces()) reduce(b);
   split_slices(b);
 }
 
@@ -105,7 +103,7 @@ OpCost ExpertOps::slices_cost() const {
 }
 
 void ExpertOps::gather(Builder& b, int64_t index, bool backward) const {
-  if (!active() || index < 0 || index >= std::ssize(layers_)) return;
+  if (!gathers() || index < 0 || index >= std::ssize(layers_)) return;
   const int32_t current = b.layer(), layer = layers_[static_cast<size_t>(index)];
   const bool was_backward = b.backward();
   b.enter(layer, backward);
@@ -133,7 +131,7 @@ void ExpertOps::gather(Builder& b, int64_t index, bool backward) const {
 }
 
 void ExpertOps::extend(Builder& b, BufferId planned) const {
-  if (!active() || !runtime_->calibrates()) return;
+  if (!gathers() || !runtime_->calibrates()) return;
   const Use target = use(b.layer());
   b.lane_op(
       LaneKind::dispatch, OpKind::calibrate, "ffn.experts.extend", {planned, b.expert_weights()},
@@ -145,13 +143,13 @@ void ExpertOps::extend(Builder& b, BufferId planned) const {
 
 void ExpertOps::reduce(Builder& b) const {
   const Use source = use(b.layer());
-  const auto& chunks = runtime_->store().chunks();
+  std::vector<BufferId> reads;
+  if (source.gradients.valid()) reads.push_back(source.gradients);
   b.lane_op(
-      LaneKind::sparse, OpKind::expert_reduce, "ffn.experts.reduce", {source.gradients},
+      LaneKind::sparse, OpKind::expert_reduce, "ffn.experts.reduce", std::move(reads),
       {b.expert_gradients()},
       {.flops = 0,
-       .bytes = static_cast<double>(runtime_->options().slots * chunks.elements *
-                                    static_cast<int64_t>(sizeof(Real))),
+       .bytes = static_cast<double>(runtime_->reduced_bytes()),
        .rows = {},
        .flops_per_row = 0,
        .bytes_per_row = 0},

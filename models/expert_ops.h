@@ -22,6 +22,8 @@ namespace hecate::models {
 /// lane, ahead of the layer's tokens: on the sparse lane it would wait for the gathers of all
 /// layers to come. The layer's experts wait for it.
 ///
+/// Gradients of replicas that live in the store are reduced in the same way, without rings.
+///
 /// Where several domains share the owners' state, a layer's owned experts are put together on the
 /// dense lane before they are gathered, in a step's first micro-batch, and their gradients go back
 /// into slices after the last one's reduction.
@@ -56,7 +58,7 @@ class ExpertOps {
   OpCost slices_cost() const;
   int64_t window(const Builder& b) const;
   bool shared() const { return runtime_ != nullptr && runtime_->replicas().exist(); }
-  bool active() const { return runtime_ != nullptr && runtime_->materializes(); }
+  bool gathers() const { return runtime_ != nullptr && runtime_->materializes(); }
 
   sharding::exec::ExpertRuntime* runtime_;
   bool train_;

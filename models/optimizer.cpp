@@ -68,14 +68,21 @@ OptimizerGraph::OptimizerGraph(const OptimizerConfig& config, const ModelConfig&
 void OptimizerGraph::refresh() {
   groups_.clear();
   elements_ = 0;
-  for (const OwnedPiece& piece : storage_->pieces()) {
-    const UpdateRule& rule = rules_[static_cast<size_t>(piece.id)];
-    if (rule.frozen) continue;
-    auto group = std::ranges::find(groups_, rule, &Group::rule);
-    if (group == groups_.end()) group = groups_.insert(group, {.rule = rule, .pieces = {}});
-    group->pieces.push_back(piece);
-    elements_ += piece.size;
-  }
+  for (const OwnedPiece& piece : storage_->pieces())
+    if (Group* group = group_of(piece)) group->pieces.push_back(piece);
+  for (const OwnedPiece& piece : storage_->replicas())
+    if (Group* group = group_of(piece)) group->replicas.push_back(piece);
+}
+
+// Made where it is missing; null for what is frozen.
+OptimizerGraph::Group* OptimizerGraph::group_of(const OwnedPiece& piece) {
+  const UpdateRule& rule = rules_[static_cast<size_t>(piece.id)];
+  if (rule.frozen) return nullptr;
+  elements_ += piece.size;
+  auto group = std::ranges::find(groups_, rule, &Group::rule);
+  if (group == groups_.end())
+    group = groups_.insert(group, {.rule = rule, .pieces = {}, .replicas = {}});
+  return &*group;
 }
 
 void OptimizerGraph::add_operations() {
@@ -142,12 +149,14 @@ void OptimizerGraph::update(Stream& stream) {
   const bool clips = config_.clip > 0 && report_.gradient_norm > config_.clip;
   for (const Group& group : groups_) {
     adamw_pieces_.clear();
-    for (const OwnedPiece& piece : group.pieces)
-      adamw_pieces_.push_back({.parameter = piece.value,
-                               .gradient = piece.gradient,
-                               .first_moment = piece.first_moment,
-                               .second_moment = piece.second_moment,
-                               .size = piece.size});
+    for (const std::span<const OwnedPiece> pieces :
+         {std::span(group.pieces), std::span(group.replicas)})
+      for (const OwnedPiece& piece : pieces)
+        adamw_pieces_.push_back({.parameter = piece.value,
+                                 .gradient = piece.gradient,
+                                 .first_moment = piece.first_moment,
+                                 .second_moment = piece.second_moment,
+                                 .size = piece.size});
     kernels::adamw(stream,
                    {.rate = rate_ * group.rule.rate_factor,
                     .beta1 = config_.beta1,

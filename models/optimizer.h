@@ -67,8 +67,8 @@ struct UpdateReport {
 };
 
 /// The update part of a step as a graph: gradient norm, clipping, AdamW, load-driven router bias.
-/// Each rank measures and updates the pieces that it owns; the norm is summed over ranks in rank
-/// order. All references outlive the object.
+/// Each rank measures and updates the pieces that it owns, and updates its replicas; the norm is
+/// summed over ranks in rank order. All references outlive the object.
 class OptimizerGraph {
  public:
   /// @param ranks that share the parameters, on lane dense; empty: this one owns all.
@@ -90,9 +90,10 @@ class OptimizerGraph {
   /// Pieces that one rule updates.
   struct Group {
     UpdateRule rule;
-    std::vector<OwnedPiece> pieces;
+    std::vector<OwnedPiece> pieces, replicas;
   };
 
+  Group* group_of(const OwnedPiece& piece);
   void add_operations();
   void measure(Stream& stream);
   void agree();

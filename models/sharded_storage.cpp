@@ -81,6 +81,7 @@ int64_t ShardedStorage::moe_index(int32_t layer) const {
 
 void ShardedStorage::refresh() {
   pieces_.clear();
+  replicas_.clear();
   for (size_t i = 0; i < layout_->specs().size(); ++i) {
     const auto id = static_cast<ParameterId>(i);
     layout_->spec(id).kind == ParameterKind::expert ? add_expert(id) : add_dense(id);
@@ -107,7 +108,8 @@ void ShardedStorage::add_dense(ParameterId id) {
 void ShardedStorage::add_expert(ParameterId id) {
   const ParameterSpec& spec = layout_->spec(id);
   const int64_t layer = moe_index(spec.layer);
-  if (!experts_->owns(layer, spec.expert)) return;
+  if (!experts_->resides(layer, spec.expert)) return;
+  const bool owner = experts_->sliced() || experts_->owns(layer, spec.expert);
   const sharding::exec::OwnedChunk chunk = experts_->chunk(layer, spec.expert);
   const ElementRange& slice = experts_->slice();
   const int64_t first = chunk_offset_[static_cast<size_t>(id)];
@@ -115,13 +117,14 @@ void ShardedStorage::add_expert(ParameterId id) {
   const int64_t end = std::min(first + spec.size(), slice.end);
   if (begin >= end) return;
   const int64_t at = begin - slice.begin;
-  pieces_.push_back({.id = id,
-                     .begin = begin - first,
-                     .size = end - begin,
-                     .value = chunk.own_value + at,
-                     .gradient = chunk.own_gradient + at,
-                     .first_moment = chunk.first_moment + at,
-                     .second_moment = chunk.second_moment + at});
+  (owner ? pieces_ : replicas_)
+      .push_back({.id = id,
+                  .begin = begin - first,
+                  .size = end - begin,
+                  .value = chunk.own_value + at,
+                  .gradient = chunk.own_gradient + at,
+                  .first_moment = chunk.first_moment + at,
+                  .second_moment = chunk.second_moment + at});
 }
 
 ParameterTable ShardedStorage::table() {

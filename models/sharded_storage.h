@@ -20,7 +20,8 @@ sharding::exec::DenseBuckets dense_buckets(const ParameterLayout& layout, int64_
 sharding::exec::DenseBuckets dense_buckets_in_rings(const ParameterLayout& layout,
                                                     const ModelConfig& model, int64_t depth);
 
-/// Dense parameters in slices, experts (or the rank's slices of them) at their owners.
+/// Dense parameters in slices, experts (or the rank's slices of them) at their owners, and where
+/// the store has them as replicas.
 class ShardedStorage final : public Storage {
  public:
   /// Everything outlives the storage.
@@ -29,6 +30,7 @@ class ShardedStorage final : public Storage {
 
   const ParameterLayout& layout() const override { return *layout_; }
   std::span<const OwnedPiece> pieces() const override { return pieces_; }
+  std::span<const OwnedPiece> replicas() const override { return replicas_; }
   ParameterTable table() override;
   /// After owners have changed: pieces() is another then.
   void refresh();
@@ -43,7 +45,7 @@ class ShardedStorage final : public Storage {
   sharding::exec::ExpertStore* experts_;
   std::vector<int32_t> moe_layers_;
   std::vector<int64_t> chunk_offset_;  // per parameter: elements from its chunk's start
-  std::vector<OwnedPiece> pieces_;
+  std::vector<OwnedPiece> pieces_, replicas_;
 };
 
 }  // namespace hecate::models

@@ -5,9 +5,10 @@
 namespace hecate::models {
 
 void initialize(uint64_t seed, Storage& storage) {
-  for (const OwnedPiece& piece : storage.pieces())
-    initialize_piece(storage.layout().spec(piece.id), seed, piece.begin,
-                     {piece.value, static_cast<size_t>(piece.size)});
+  for (const std::span<const OwnedPiece> pieces : {storage.pieces(), storage.replicas()})
+    for (const OwnedPiece& piece : pieces)
+      initialize_piece(storage.layout().spec(piece.id), seed, piece.begin,
+                       {piece.value, static_cast<size_t>(piece.size)});
 }
 
 LocalStorage::LocalStorage(const ParameterLayout& layout, MemoryLedger& ledger, bool training)

@@ -28,12 +28,15 @@ class Storage {
   virtual const ParameterLayout& layout() const = 0;
   /// This rank's pieces, by id, then by begin.
   virtual std::span<const OwnedPiece> pieces() const = 0;
+  /// Further copies of what is in ranks' pieces, with gradients and moments that are the same:
+  /// whoever fills or updates pieces does so with these, but nobody counts or saves them.
+  virtual std::span<const OwnedPiece> replicas() const { return {}; }
   /// Where operations find parameters and gradients; experts of sharded storages are null.
   virtual ParameterTable table() = 0;
 };
 
-/// Initial values of the pieces: each element is a function of (seed, tensor name, index), so any
-/// owner of any piece makes the same values.
+/// Initial values of the pieces and replicas: each element is a function of (seed, tensor name,
+/// index), so any owner of any piece makes the same values.
 void initialize(uint64_t seed, Storage& storage);
 
 /// All parameters of a model on one rank, with gradients and both Adam moments when training: four

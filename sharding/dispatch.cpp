@@ -72,6 +72,40 @@ DispatchPlan plan_nearest(std::span<const int64_t> counts, const Placement& mate
   return plan;
 }
 
+// By the holders' shares, rounded down; the remainder as in split_evenly.
+void split_by_shares(DispatchPlan& plan, int source, std::span<const int> holders,
+                     std::span<const int> shares, int64_t count, size_t first) {
+  int64_t sum = 0, left = count;
+  for (int holder : holders) sum += shares[at(holder)];
+  for (int holder : holders) left -= count * shares[at(holder)] / sum;
+  const size_t among = holders.size(), turn = among - first % among;
+  for (size_t i = 0; i < among; ++i) {
+    const bool takes_more = (i + turn) % among < static_cast<size_t>(left);
+    plan.add(source, holders[i], count * shares[at(holders[i])] / sum + (takes_more ? 1 : 0));
+  }
+}
+
+DispatchPlan plan_even(std::span<const int64_t> counts, const Placement& materialized,
+                       const NodeMap& nodes, bool inside_first, std::span<const int> copies) {
+  const HoldersByNode by_node(materialized, nodes);
+  DispatchPlan plan(materialized.devices(), materialized.experts());
+  const auto devices = at(plan.devices());
+  for (int s = 0; s < plan.devices(); ++s)
+    for (int e = 0; e < plan.experts(); ++e) {
+      const int64_t count = counts[at(s) * at(plan.experts()) + at(e)];
+      std::span<const int> holders = materialized.holders(e);
+      const std::span<const int> inside = by_node.in_node(e, nodes.node(s));
+      if (inside_first && !inside.empty()) holders = inside;
+      if (count > 0 && copies.empty())
+        split_evenly(plan, s, holders, count, at(s) + at(e));
+      else if (count > 0)
+        split_by_shares(plan, s, holders, copies.subspan(at(e) * devices, devices), count,
+                        at(s) + at(e));
+      plan.close_pair();
+    }
+  return plan;
+}
+
 // Fills one expert's holders up to their targets (the room): own tokens first, then the same
 // node's, then the rest; sources rising. flow [sources, holders].
 void meet_targets(std::span<int64_t> left_of_source, std::span<int64_t> room,
@@ -193,14 +227,35 @@ void check_counts(std::span<const int64_t> counts, const Placement& materialized
   }
 }
 
+void check_copies(std::span<const int> copies, const Placement& materialized) {
+  const auto devices = at(materialized.devices()), experts = at(materialized.experts());
+  HECATE_CHECK(copies.empty() || copies.size() == devices * experts, "dispatch: shares of ",
+               copies.size(), " holders, expected ", devices * experts);
+  for (size_t i = 0; i < copies.size(); ++i)
+    HECATE_CHECK((copies[i] > 0) == materialized.holds(static_cast<int>(i / devices),
+                                                       static_cast<int>(i % devices)),
+                 "dispatch: expert ", i / devices, " has ", copies[i], " shares on device ",
+                 i % devices, ", which the placement contradicts");
+}
+
 }  // namespace
 
 DispatchPlan plan_dispatch(std::span<const int64_t> counts, const Placement& materialized,
-                           std::span<const int> node_of, DispatchPolicy policy) {
+                           std::span<const int> node_of, DispatchPolicy policy,
+                           std::span<const int> copies) {
   const NodeMap nodes(node_of);
   check_counts(counts, materialized, nodes);
-  return policy == DispatchPolicy::nearest ? plan_nearest(counts, materialized, nodes)
-                                           : plan_level(counts, materialized, nodes);
+  check_copies(copies, materialized);
+  switch (policy) {
+    case DispatchPolicy::nearest:
+      return plan_nearest(counts, materialized, nodes);
+    case DispatchPolicy::level:
+      return plan_level(counts, materialized, nodes);
+    case DispatchPolicy::even:
+    case DispatchPolicy::node_even:
+      break;
+  }
+  return plan_even(counts, materialized, nodes, policy == DispatchPolicy::node_even, copies);
 }
 
 DispatchPlan plan_dispatch_to(std::span<const int64_t> counts, const Placement& materialized,

@@ -9,10 +9,12 @@
 namespace hecate::sharding {
 
 enum class DispatchPolicy : uint8_t {
-  nearest,  ///< stay, else the same node's holders, else the other ones; even split among equals
-  level,    ///< replicas level the devices' total rows; the nearest among equals
+  nearest,    ///< stay, else the same node's holders, else the other ones; even split among equals
+  level,      ///< replicas level the devices' total rows; the nearest among equals
+  even,       ///< over all holders
+  node_even,  ///< over the holders in the source's node, else over all
 };
-/// @throws InvalidArgument naming the known ones.
+/// `nearest` or `level`. @throws InvalidArgument naming the known ones.
 DispatchPolicy dispatch_policy(const std::string& name);
 
 /// Rows of each expert on each of its holders, [expert][position among its holders].
@@ -69,11 +71,14 @@ class DispatchPlan {
 /// Topology-aware dispatch of one layer (arXiv 2502.02581, section 4.1). Pure; where a split leaves
 /// a remainder, the holders that take one row more rotate with source + expert.
 /// @param counts [devices, experts]: assignments that were not dropped, >= 0.
+/// @param copies [experts, devices]: shares of `even` and `node_even` that a holder takes; empty:
+///   one each.
 /// @param node_of per device. @throws InvalidArgument when sizes disagree, a count is negative or
 ///   an expert with tokens has no holder.
 DispatchPlan plan_dispatch(std::span<const int64_t> counts,
                            const collectives::Placement& materialized, std::span<const int> node_of,
-                           DispatchPolicy policy = DispatchPolicy::nearest);
+                           DispatchPolicy policy = DispatchPolicy::nearest,
+                           std::span<const int> copies = {});
 
 /// The same with given numbers of rows for every holder: own tokens first, then the same node's,
 /// then the rest, sources rising.

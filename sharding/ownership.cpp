@@ -128,6 +128,13 @@ class Resharder {
 }  // namespace
 
 Ownership::Ownership(int layers, int experts, int devices, std::vector<int> owner)
+    : Ownership(layers, experts, devices, std::move(owner), Shares::even) {}
+
+Ownership Ownership::uneven(int layers, int experts, int devices, std::vector<int> owner) {
+  return {layers, experts, devices, std::move(owner), Shares::any};
+}
+
+Ownership::Ownership(int layers, int experts, int devices, std::vector<int> owner, Shares shares)
     : layers_(layers), experts_(experts), devices_(devices), owner_(std::move(owner)) {
   HECATE_CHECK(layers > 0 && experts > 0 && devices > 0, "ownership: ", layers, " layers, ",
                experts, " experts, ", devices, " devices; expected positive numbers");
@@ -140,7 +147,7 @@ Ownership::Ownership(int layers, int experts, int devices, std::vector<int> owne
                  ", expert ", i % at(experts), " is owned by device ", owner_[i], " of ", devices);
     ++owned[at(owner_[i])];
   }
-  for (int d = 0; d < devices; ++d)
+  for (int d = 0; shares == Shares::even && d < devices; ++d)
     HECATE_CHECK(owned[at(d)] >= total / devices && owned[at(d)] <= (total + devices - 1) / devices,
                  "ownership: device ", d, " owns ", owned[at(d)], " experts over all layers, ",
                  "expected ", total / devices, total % devices == 0 ? "" : " or one more");

@@ -14,6 +14,9 @@ class Ownership {
   /// @param owner [layers, experts]. @throws InvalidArgument unless every owner is a device and
   ///   each device owns L * E / R experts over all layers, rounded down or up.
   Ownership(int layers, int experts, int devices, std::vector<int> owner);
+  /// Of replicas that persist: devices own as many as it may be.
+  /// @throws InvalidArgument unless every owner is a device.
+  static Ownership uneven(int layers, int experts, int devices, std::vector<int> owner);
 
   int layers() const { return layers_; }
   int experts() const { return experts_; }
@@ -33,6 +36,8 @@ class Ownership {
   bool operator==(const Ownership&) const = default;
 
  private:
+  enum class Shares : bool { any, even };
+  Ownership(int layers, int experts, int devices, std::vector<int> owner, Shares shares);
   size_t index(int layer, int expert) const {
     return static_cast<size_t>(layer) * static_cast<size_t>(experts_) + static_cast<size_t>(expert);
   }

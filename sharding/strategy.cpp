@@ -6,6 +6,8 @@
 #include "sharding/strategies/expert_parallel.h"
 #include "sharding/strategies/fastermoe.h"
 #include "sharding/strategies/fully_sharded.h"
+#include "sharding/strategies/laer.h"
+#include "sharding/strategies/replicated.h"
 #include "sharding/strategies/smartmoe.h"
 #include "sharding/strategies/sparse.h"
 
@@ -45,6 +47,12 @@ std::optional<Ownership> Strategy::next_owners(int64_t, const Ownership&, const 
   return std::nullopt;
 }
 
+void Strategy::check_cost() const {
+  HECATE_CHECK(inputs_.cost.has_value(), "strategy ", name(),
+               ": where experts go follows from a layer's cost, which is unknown; give "
+               "fssdp.expert_gflops");
+}
+
 bool Strategy::rearranges(int64_t step) const {
   return inputs_.rearrange.every > 0 && step > 0 && step % inputs_.rearrange.every == 0;
 }
@@ -55,13 +63,13 @@ void Strategy::restore(std::span<const int64_t> state) {
 }
 
 std::span<const std::string> strategy_names() {
-  static const std::vector<std::string> names = {"fssdp", "fssdp-rm", "ep",
-                                                 "fsdp",  "smartmoe", "fastermoe"};
+  static const std::vector<std::string> names = {
+      "fssdp", "fssdp-rm", "ep", "fsdp", "smartmoe", "fastermoe", "flexmoe", "eplb", "laer"};
   return names;
 }
 
 bool strategy_needs_cost(const std::string& name) {
-  return name == "fastermoe";
+  return name == "fastermoe" || name == "flexmoe" || name == "laer";
 }
 
 std::unique_ptr<Strategy> make_strategy(const std::string& name, StrategyInputs inputs) {
@@ -71,6 +79,9 @@ std::unique_ptr<Strategy> make_strategy(const std::string& name, StrategyInputs 
   if (name == "fsdp") return std::make_unique<FullySharded>(std::move(inputs));
   if (name == "smartmoe") return std::make_unique<SmartMoe>(std::move(inputs));
   if (name == "fastermoe") return std::make_unique<FasterMoe>(std::move(inputs));
+  if (name == "flexmoe") return std::make_unique<FlexMoe>(std::move(inputs));
+  if (name == "eplb") return std::make_unique<Eplb>(std::move(inputs));
+  if (name == "laer") return std::make_unique<Laer>(std::move(inputs));
   std::string known;
   for (const std::string& each : strategy_names()) known += (known.empty() ? "" : ", ") + each;
   const std::string nearest = nearest_name(name, strategy_names());

@@ -80,6 +80,22 @@ class Strategy {
   /// How tokens are split among an expert's holders.
   virtual DispatchPolicy dispatch() const { return inputs_.dispatch; }
 
+  /// Per layer, [experts, devices]: slots that an expert has on a device in the last plan (of
+  /// plan_dispatch); empty: one for each holder.
+  virtual std::vector<std::vector<int>> copies() const { return {}; }
+
+  /// Whether experts live on more devices than their owners from step to step, with all their
+  /// state: then residents() and resident_slots() say where, and next_owners may answer owners that
+  /// stayed when residents() or copies() changed.
+  virtual bool keeps_replicas() const { return false; }
+  /// Per layer, a superset of the owners that the last call of next_owners or restore left.
+  virtual std::vector<collectives::Placement> residents() const { return {}; }
+  /// The most experts that may live on a device, over all layers.
+  virtual int64_t resident_slots() const { return 0; }
+  /// Whether every device keeps a slice of every expert: plans then need not hold the owners, which
+  /// say only who computes what outside of steps.
+  virtual bool slices_experts() const { return false; }
+
   /// What a strategy remembers between steps, for a checkpoint; empty by default.
   virtual std::vector<int64_t> state() const { return {}; }
   /// @throws InvalidArgument for anything but what state() gave.
@@ -88,6 +104,8 @@ class Strategy {
   const StrategyInputs& inputs() const { return inputs_; }
 
  protected:
+  /// @throws InvalidArgument when the cost is not known.
+  void check_cost() const;
   /// Whether rearrange.every says that `step` is one to rearrange after.
   bool rearranges(int64_t step) const;
 
@@ -104,6 +122,10 @@ class Strategy {
 /// `smartmoe`: `ep` (one group), owners exchanged inside layers every rearrange.every steps.
 /// `fastermoe`: `ep` (one group); after the gate the heaviest experts, at most rearrange.slots, are
 ///   copied to every device. Needs `cost`.
+/// `flexmoe`, `eplb`: replicas that persist, rearranged every rearrange.every steps. flexmoe needs
+///   `cost`.
+/// `laer`: every device has a slice of every expert and restores whole ones for each pass. Needs
+///   `cost`.
 /// @throws InvalidArgument for another name, listing these, and as Strategy's constructor does.
 std::unique_ptr<Strategy> make_strategy(const std::string& name, StrategyInputs inputs);
 /// The names that make_strategy knows.

@@ -47,7 +47,8 @@ void add_plan_command(Command root) {
   Command command = root.command("plan", "Predict a run's memory and step; work out placements");
   const auto options = std::make_shared<Options>();
   command.option("--cases", options->cases, "FILE",
-                 "placement cases as JSON: algorithm1, algorithm2, smartmoe, fastermoe, eplb");
+                 "placement cases as JSON: algorithm1, algorithm2, smartmoe, fastermoe, eplb, "
+                 "flexmoe, laer");
   command.option("--config", options->config, "FILE",
                  "a run's configuration: memory of each rank, t, m and the step are predicted");
   command.option("--set", options->overrides, "KEY=VALUE", "sets one key of the configuration");

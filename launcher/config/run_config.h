@@ -160,7 +160,8 @@ struct RunConfig {
           at_least(0));
     visit("strategy", self.strategy,
           "how experts are placed over ranks; auto: fssdp (single on one rank)",
-          one_of({"auto", "single", "fssdp", "fssdp-rm", "ep", "fsdp", "smartmoe", "fastermoe"}));
+          one_of({"auto", "single", "fssdp", "fssdp-rm", "ep", "fsdp", "smartmoe", "fastermoe",
+                  "flexmoe", "eplb", "laer"}));
     visit("planner", self.planner, "what plans the placement; auto: the strategy's own",
           one_of({"auto", "paper"}));
     visit("trace_loads", self.trace_loads,

@@ -14,6 +14,8 @@
 #include "sharding/ownership.h"
 #include "sharding/policies/eplb.h"
 #include "sharding/policies/fastermoe.h"
+#include "sharding/policies/flexmoe.h"
+#include "sharding/policies/laer.h"
 #include "sharding/policies/smartmoe.h"
 
 namespace hecate::launcher {
@@ -93,13 +95,73 @@ void eplb(Json& test) {
   test["replica_count"] = copies;
 }
 
+sharding::LayerCost layer_cost(const Json& test) {
+  sharding::LayerCost cost;
+  cost.topology.node_of = input<std::vector<int>>(test, "node_of_device");
+  cost.topology.inside.bytes_per_s = input<double>(test, "inside");
+  cost.topology.between.bytes_per_s = input<double>(test, "between");
+  cost.seconds_per_row = input<double>(test, "seconds_per_token");
+  cost.row_bytes = input<double>(test, "token_bytes");
+  return cost;
+}
+
+// One table of [rows, columns] in a row.
+template <class T>
+std::vector<T> table(const Json& test, const char* key, size_t& rows) {
+  const auto all = input<std::vector<std::vector<T>>>(test, key);
+  rows = all.size();
+  std::vector<T> flat;
+  for (const std::vector<T>& row : all) {
+    HECATE_CHECK(row.size() == all.front().size(), "'", key, "': rows of ", row.size(), " and ",
+                 all.front().size(), " numbers");
+    flat.insert(flat.end(), row.begin(), row.end());
+  }
+  return flat;
+}
+
+Json rows_of(const sharding::ExpertCopies& copies) {
+  Json rows = Json::array();
+  for (int e = 0; e < copies.experts(); ++e) {
+    std::vector<int> row;
+    for (int d = 0; d < copies.devices(); ++d) row.push_back(copies.count(e, d));
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+void flexmoe(Json& test) {
+  sharding::LayerCost cost = layer_cost(test);
+  cost.reduce_bytes = input<double>(test, "gradient_bytes");
+  const auto devices = cost.topology.node_of.size();
+  size_t experts = 0, sources = 0;
+  const std::vector<int> slots = table<int>(test, "copies", experts);
+  HECATE_CHECK(experts > 0 && slots.size() == experts * devices, "'copies': ", slots.size(),
+               " numbers for ", experts, " experts on ", devices, " devices");
+  sharding::ExpertCopies present(static_cast<int>(experts), static_cast<int>(devices));
+  for (size_t i = 0; i < slots.size(); ++i)
+    present.add(static_cast<int>(i / devices), static_cast<int>(i % devices), slots[i]);
+  present.placement();  // refuses experts that are nowhere
+  const Numbers loads = table<double>(test, "load", sources);
+  test["new_copies"] = rows_of(
+      sharding::flexmoe(present, loads, cost, {.threshold = input<double>(test, "threshold")}));
+}
+
+void laer(Json& test) {
+  size_t sources = 0;
+  const std::vector<int64_t> counts = table<int64_t>(test, "load", sources);
+  test["copies"] =
+      rows_of(sharding::laer_layout(counts, input<int>(test, "slots"), layer_cost(test)).copies);
+}
+
 using Planner = void (*)(Json&);
 const std::vector<std::pair<std::string, Planner>>& planners() {
   static const std::vector<std::pair<std::string, Planner>> all = {{"algorithm1", algorithm1},
                                                                    {"algorithm2", algorithm2},
                                                                    {"smartmoe", smartmoe},
                                                                    {"fastermoe", fastermoe},
-                                                                   {"eplb", eplb}};
+                                                                   {"eplb", eplb},
+                                                                   {"flexmoe", flexmoe},
+                                                                   {"laer", laer}};
   return all;
 }
 

@@ -13,6 +13,11 @@ namespace hecate::launcher {
 /// - `fastermoe`: load, H, alpha, bytes, bandwidth, flops -> shadowed.
 /// - `eplb`: load [layers, experts], replicas, groups, nodes, devices -> physical_to_logical,
 ///   replica_count, both per layer.
+/// - `flexmoe`: node_of_device, copies [experts, devices] (slots), load [devices, experts],
+///   threshold, seconds_per_token, token_bytes, gradient_bytes, inside and between (bytes per
+///   second) -> new_copies.
+/// - `laer`: node_of_device, load [devices, experts], slots, seconds_per_token, token_bytes, inside,
+///   between -> copies [experts, devices].
 /// @param source names the text in errors. @return JSON, one case per line.
 /// @throws InvalidArgument for text that is no JSON, another kind (listing these), or a case that
 ///   lacks an input or has an impossible one: kind, number and key are named.

@@ -43,10 +43,43 @@ double device_rate(const RunConfig& config, int ranks) {
   return kernels::measure_peak_flops(stream, kPeakSeconds);
 }
 
+// What the strategies of other systems plan with in place of t and m; empty for ours.
+std::string rearrangement(const RunConfig& config, const collectives::Mesh& mesh) {
+  const int64_t every = config.rearrange.every, slots = config.rearrange.slots;
+  const int64_t share = (config.model.experts + mesh.domain_size() - 1) / mesh.domain_size();
+  const int64_t room = std::min(config.model.experts, share + slots);
+  const std::string when = every > 0 ? concat("every ", every, " steps") : "never";
+  if (config.strategy == "smartmoe") return concat("owners are exchanged inside layers ", when);
+  if (config.strategy == "fastermoe")
+    return concat("at most ", slots, " experts per layer are copied to all ranks after the gate");
+  if (config.strategy == "flexmoe" || config.strategy == "eplb")
+    return concat(room, " experts per rank and layer live there, rearranged ", when);
+  if (config.strategy == "laer")
+    return concat("1/", mesh.domain_size(), " of every expert lives on each rank, ", room,
+                  " whole ones per rank and layer are restored for each pass");
+  return "";
+}
+
 std::string gib(int64_t bytes) {
   std::ostringstream text;
   text << std::fixed << std::setprecision(3) << static_cast<double>(bytes) / (1 << 30) << " GiB";
   return text.str();
+}
+
+void write_placement(std::ostream& out, const RunConfig& config, const PlanInputs& inputs,
+                     const collectives::Mesh& mesh, bool links) {
+  const std::string others = rearrangement(config, mesh);
+  if (!others.empty()) {
+    out << others << "\n";
+    return;
+  }
+  out << "t = " << inputs.overlap_degree
+      << " experts gathered ahead per layer, m = " << inputs.memory_capacity
+      << " copies per rank and layer";
+  if (config.fssdp.calibrate) out << ", what the forecast leaves of them filled after the gate";
+  if (config.fssdp.overlap_degree < 0 && !links)
+    out << " (links unknown: give cluster.between_gb_per_s or cluster.inside_gb_per_s)";
+  out << "\n";
 }
 
 void write_memory(std::ostream& out, const RunConfig& config, const PlanInputs& inputs,
@@ -126,13 +159,7 @@ std::string plan_run(const RunConfig& config, const RunPlanOptions& options) {
     inputs.memory_capacity = config.fssdp.memory_capacity >= 0
                                  ? static_cast<int>(config.fssdp.memory_capacity)
                                  : fitting_capacity(config, inputs, options.load_factor);
-    out << "t = " << inputs.overlap_degree
-        << " experts gathered ahead per layer, m = " << inputs.memory_capacity
-        << " copies per rank and layer";
-    if (config.fssdp.calibrate) out << ", what the forecast leaves of them filled after the gate";
-    if (config.fssdp.overlap_degree < 0 && !links)
-      out << " (links unknown: give cluster.between_gb_per_s or cluster.inside_gb_per_s)";
-    out << "\n";
+    write_placement(out, config, inputs, mesh, links);
   }
   write_memory(out, config, inputs, options.load_factor);
   write_budget(out, config, inputs, options.load_factor);

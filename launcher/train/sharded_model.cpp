@@ -114,7 +114,11 @@ ShardedModel::ShardedModel(const models::ModelConfig& model, const models::Param
       true);
   experts_ = std::make_unique<sharding::exec::ExpertStore>(
       ledger, chunks, strategy_->initial_owners(), lanes_.rank(),
-      sharding::exec::StateShare{.index = lanes_.replicas.rank(), .count = lanes_.domains()});
+      sharding::exec::StateShare{.index = lanes_.replicas.rank(), .count = lanes_.domains()},
+      sharding::exec::Residence{.holders = strategy_->residents(),
+                                .slots = strategy_->resident_slots(),
+                                .sliced = strategy_->slices_experts()});
+  initial_strategy_ = strategy_->state();
   storage_ = std::make_unique<models::ShardedStorage>(layout, *dense_, *experts_);
   sharding::exec::ExpertRuntimeOptions runtime = runtime_options(*strategy_, options);
   if (strategy_->plans_after_gate())
@@ -125,13 +129,25 @@ ShardedModel::ShardedModel(const models::ModelConfig& model, const models::Param
   training_ = std::make_unique<sharding::exec::ExpertRuntime>(lanes_, *experts_, ledger, runtime);
   runtime.after_gate = nullptr;
   runtime.training = false;
-  runtime.slots = 0;
+  runtime.slots = owners_only_slots();
+  if (runtime.slots > 0) runtime.lender = &training_->materializer();
   evaluating_ = std::make_unique<sharding::exec::ExpertRuntime>(lanes_, *experts_, ledger, runtime);
+}
+
+// Experts of a layer that a rank must materialize to compute those that it owns.
+int ShardedModel::owners_only_slots() const {
+  if (!experts_->sliced()) return 0;
+  int most = 0;
+  for (int l = 0; l < owners().layers(); ++l)
+    for (int rank = 0; rank < owners().devices(); ++rank)
+      most = std::max(most, static_cast<int>(std::ranges::count(owners().layer(l), rank)));
+  return most;
 }
 
 void ShardedModel::begin_step() {
   const double begin = now();
-  training_->prepare(strategy_->plan_step(experts_->owners(), *tracker_));
+  const auto plan = strategy_->plan_step(experts_->owners(), *tracker_);
+  training_->prepare(plan, strategy_->copies());
   std::fill(loads_.counts.begin(), loads_.counts.end(), 0);
   report_.planning_seconds += now() - begin;
 }
@@ -174,8 +190,11 @@ bool ShardedModel::end_step(int64_t step) {
       strategy_->next_owners(step, experts_->owners(), *tracker_);
   report_.planning_seconds += now() - begin;
   if (!owners) return false;
-  report_.reshard = sharding::exec::reshard(*experts_, *owners, lanes_, *ledger_);
-  if (report_.reshard.moves == 0) return false;
+  const double planned = now();
+  report_.reshard =
+      sharding::exec::reshard(*experts_, *owners, lanes_, *ledger_, strategy_->residents());
+  report_.reshard_seconds += now() - planned;
+  if (!report_.reshard.changed) return false;
   storage_->refresh();
   return true;
 }
@@ -220,14 +239,21 @@ void ShardedModel::restore(const State& state) {
   for (int rank : owner) fits = fits && rank >= 0 && rank < present.devices();
   if (fits) {
     try {
-      experts_->change_owners(
-          sharding::Ownership(present.layers(), present.experts(), present.devices(), owner));
       strategy_->restore(state.strategy);
+      const int layers = present.layers(), experts = present.experts();
+      experts_->change_owners(
+          strategy_->keeps_replicas()
+              ? sharding::Ownership::uneven(layers, experts, present.devices(), owner)
+              : sharding::Ownership(layers, experts, present.devices(), owner),
+          strategy_->residents());
     } catch (const InvalidArgument&) {
-      fits = false;  // written by another number of ranks
+      fits = false;  // written by another number of ranks, or another strategy
     }
   }
-  if (!fits) experts_->change_owners(strategy_->initial_owners());
+  if (!fits) {
+    strategy_->restore(initial_strategy_);
+    experts_->change_owners(strategy_->initial_owners(), strategy_->residents());
+  }
   if (!state.tracker.empty()) tracker_->restore(state.tracker);
   storage_->refresh();
 }

@@ -45,6 +45,7 @@ struct ShardedReport {
   sharding::exec::ExchangeStatistics exchange;
   sharding::exec::CalibrationStatistics calibration;
   sharding::exec::ReshardReport reshard;
+  double reshard_seconds = 0;
   std::vector<LayerReport> layers;  ///< per MoE layer; the same on a domain's ranks
 };
 
@@ -93,18 +94,20 @@ class ShardedModel {
   };
   State state() const;
   /// Takes owners (before tensors are loaded), load history and the strategy's memory over where
-  /// they fit this number of ranks; elsewhere the run goes on from even owners.
+  /// they fit this number of ranks and strategy; elsewhere the run goes on from initial owners.
   void restore(const State& state);
 
  private:
   sharding::StepLoads domain_loads() const;
   void count_layers();
   void compare_forecast(const sharding::StepLoads& loads);
+  int owners_only_slots() const;
 
   collectives::World world_;
   sharding::exec::DomainLanes lanes_;
   MemoryLedger* ledger_;
   std::unique_ptr<sharding::Strategy> strategy_;
+  std::vector<int64_t> initial_strategy_;  // its state
   std::optional<sharding::LoadTracker> tracker_;
   sharding::StepLoads loads_;  // of all ranks; the tracker has those of an average domain
   std::unique_ptr<sharding::exec::DenseShards> dense_;

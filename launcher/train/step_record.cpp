@@ -120,6 +120,8 @@ Json sharded_of(const StepRecord& record) {
           {"busiest_link_rows", report.exchange.busiest_link_rows},
           {"busiest_rank_rows", report.exchange.busiest_rank_rows},
           {"reshard_moves", report.reshard.moves},
+          {"reshard_bytes", report.reshard.bytes_moved},
+          {"reshard_seconds", rounded(report.reshard_seconds, 4)},
           {"waited_seconds", std::move(waited)},
           {"layers", std::move(layers)}};
 }

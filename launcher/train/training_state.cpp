@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 namespace hecate::launcher {
 namespace {
 
-// What a rank owns of each kind of saved tensor, as boxes of logical tensors.
+// What a rank owns of each kind of saved tensor, and what of them it wants, as boxes of logical
+// tensors.
 template <class SliceType, class Visit>
 void for_each_slice(Engine& engine, const Visit& visit) {
   const auto add = [&](const models::OwnedPiece& piece, checkpoint::Kind kind, Real* data) {
@@ -21,11 +23,15 @@ void for_each_slice(Engine& engine, const Visit& visit) {
       visit(slice);
     }
   };
-  for (const models::OwnedPiece& piece : engine.storage().pieces()) {
-    add(piece, checkpoint::Kind::parameter, piece.value);
-    add(piece, checkpoint::Kind::first_moment, piece.first_moment);
-    add(piece, checkpoint::Kind::second_moment, piece.second_moment);
-  }
+  const auto add_all = [&](std::span<const models::OwnedPiece> pieces) {
+    for (const models::OwnedPiece& piece : pieces) {
+      add(piece, checkpoint::Kind::parameter, piece.value);
+      add(piece, checkpoint::Kind::first_moment, piece.first_moment);
+      add(piece, checkpoint::Kind::second_moment, piece.second_moment);
+    }
+  };
+  add_all(engine.storage().pieces());
+  if (std::is_same_v<SliceType, checkpoint::TargetSlice>) add_all(engine.storage().replicas());
 }
 
 constexpr const char* kPlacement = "placement";

@@ -145,7 +145,7 @@ void DomainRoutes::add_counts(Builder& b, const MoeGate::Saved& gate, const Save
               dispatcher().admit(gate_.capacity(), !state_->scalars.accumulate);
               if (runtime_->calibrates()) runtime_->calibrate(index_);
               dispatcher().plan(runtime_->materializer().placement(index_),
-                                d_ * static_cast<int64_t>(sizeof(Real)));
+                                d_ * static_cast<int64_t>(sizeof(Real)), runtime_->copies(index_));
               c.set_rows(saved.token_rows, dispatcher().token_rows());
               c.set_rows(saved.expert_rows, dispatcher().expert_rows());
             });

@@ -22,7 +22,8 @@ MaterializerOptions materializer_options(const ExpertStore& store,
       .training = options.training,
       .accumulate = keeps_gradients,
       .bf16_wire = options.bf16_wire,
-      .algorithm = options.algorithm};
+      .algorithm = options.algorithm,
+      .lender = options.lender};
 }
 
 }  // namespace
@@ -42,6 +43,20 @@ ExpertRuntime::ExpertRuntime(const DomainLanes& lanes, ExpertStore& store, Memor
     dispatchers_.push_back(std::make_unique<TokenDispatcher>(
         lanes, store.chunks().experts, std::max(options.counts_size, store.chunks().experts),
         options.dispatcher));
+}
+
+void ExpertRuntime::prepare(const std::vector<collectives::Placement>& placements,
+                            std::vector<std::vector<int>> copies) {
+  materializer_.prepare(placements);
+  copies_ = std::move(copies);
+  if (store_->sliced() && options_.training) store_->clear_gradients();
+}
+
+int64_t ExpertRuntime::reduced_bytes() const {
+  const ExpertChunks& chunks = store_->chunks();
+  const int64_t resident =
+      store_->replicated() ? store_->slots() / std::max<int64_t>(1, chunks.layers) : 0;
+  return (options_.slots + resident) * chunks.elements * static_cast<int64_t>(sizeof(Real));
 }
 
 void ExpertRuntime::prepare_owners_only() {

@@ -44,6 +44,8 @@ struct ExpertRuntimeOptions {
   collectives::SparseAlgorithm algorithm = collectives::SparseAlgorithm::automatic;
   DispatcherOptions dispatcher;
   AfterGate after_gate = nullptr;  ///< null: plans are not corrected
+  /// Whose memory of materialized parameters is used, by one that never runs at the same time.
+  const Materializer* lender = nullptr;
 };
 
 class ExpertRuntime {
@@ -63,6 +65,10 @@ class ExpertRuntime {
 
   /// Whether any step materializes anything: without slots no gather is put into a graph.
   bool materializes() const { return options_.slots > 0; }
+  /// Whether gradients are summed over ranks of the domain.
+  bool reduces() const { return materializes() || store_->replicated(); }
+  /// Bytes of a layer's gradients that a rank adds to sums at most, in the mean of the layers.
+  int64_t reduced_bytes() const;
   /// Whether placements may grow after the gate.
   bool calibrates() const { return materializes() && options_.after_gate != nullptr; }
   /// Which buffer of materialized parameters a layer uses, forward and backward.
@@ -76,8 +82,13 @@ class ExpertRuntime {
   bool once_per_step() const { return !options_.release; }
 
   /// Placements of the coming step.
-  void prepare(const std::vector<collectives::Placement>& placements) {
-    materializer_.prepare(placements);
+  /// @param copies per layer, as in plan_dispatch; or none.
+  void prepare(const std::vector<collectives::Placement>& placements,
+               std::vector<std::vector<int>> copies = {});
+  /// Of the layer, as prepared.
+  std::span<const int> copies(int64_t layer) const {
+    if (copies_.empty()) return {};
+    return copies_[static_cast<size_t>(layer)];
   }
   /// Every expert at its owner alone.
   void prepare_owners_only();
@@ -96,6 +107,7 @@ class ExpertRuntime {
   ExpertRuntimeOptions options_;
   Materializer materializer_;
   ExpertReplicas replicas_;
+  std::vector<std::vector<int>> copies_;
   CalibrationStatistics calibration_;
   std::vector<std::unique_ptr<TokenDispatcher>> dispatchers_;
 };

@@ -28,14 +28,24 @@ Materializer::Materializer(ExpertStore& store, const collectives::Communicator& 
                " ranks for a communicator of ", sparse.size());
   const int64_t ring_bytes =
       options.slots * store.chunks().elements * static_cast<int64_t>(sizeof(Real));
-  values_ = MemoryBlock(ledger, MemoryCategory::materialized, options.parameter_rings * ring_bytes);
+  if (options.lender == nullptr) {
+    values_ =
+        MemoryBlock(ledger, MemoryCategory::materialized, options.parameter_rings * ring_bytes);
+    ring_values_ = reinterpret_cast<Real*>(values_.data());
+  } else {
+    const MaterializerOptions& lent = options.lender->options_;
+    HECATE_CHECK(lent.parameter_rings == options.parameter_rings && lent.slots >= options.slots,
+                 "materializer: ", options.parameter_rings, " rings of ", options.slots,
+                 " slots, the lender has ", lent.parameter_rings, " of ", lent.slots);
+    ring_values_ = options.lender->ring_values_;
+  }
   if (options.training)
     gradients_ =
         MemoryBlock(ledger, MemoryCategory::gradients, options.gradient_rings * ring_bytes);
-  const auto experts = static_cast<size_t>(store.chunks().experts);
-  pointers_.resize(experts);
-  outputs_.resize(experts);
-  inputs_.resize(experts);
+  const auto chunks = static_cast<size_t>(store.chunks().experts * parts());
+  pointers_.resize(chunks);
+  outputs_.resize(chunks);
+  inputs_.resize(chunks);
 }
 
 void Materializer::prepare(const std::vector<Placement>& placements) {
@@ -49,12 +59,22 @@ void Materializer::prepare(const std::vector<Placement>& placements) {
   }
 }
 
+void Materializer::check(int64_t layer, const Placement& placement) const {
+  if (!store_->sliced())
+    return check_materialized(store_->owners().placement(static_cast<int>(layer)), placement);
+  for (int e = 0; e < placement.experts(); ++e)
+    HECATE_CHECK(!placement.holders(e).empty(), "materializer: expert ", e, " of layer ", layer,
+                 " is nowhere");
+}
+
 void Materializer::plan(int64_t layer, const Placement& placement) {
-  check_materialized(store_->owners().placement(static_cast<int>(layer)), placement);
+  check(layer, placement);
   assign_slots(layer, placement);
   Layer& entry = layers_[static_cast<size_t>(layer)];
-  entry.gather = schedule(layer, placement, false);
-  if (options_.training) entry.reduce = schedule(layer, placement, true);
+  entry.gather = schedule(layer, placement, Way::gather);
+  if (options_.training) entry.reduce = schedule(layer, placement, Way::reduce);
+  if (options_.training && store_->replicated())
+    entry.spread = schedule(layer, placement, Way::spread);
   entry.planned = placement;
   entry.epoch = store_->epoch();
 }
@@ -63,32 +83,86 @@ void Materializer::assign_slots(int64_t layer, const Placement& placement) {
   std::vector<int> slots(static_cast<size_t>(store_->chunks().experts), -1);
   int next = 0;
   for (int e = 0; e < placement.experts(); ++e)
-    if (placement.holds(e, sparse_.rank()) && !store_->owns(layer, e))
+    if (placement.holds(e, sparse_.rank()) && !lives_here(layer, e))
       slots[static_cast<size_t>(e)] = next++;
   HECATE_CHECK(next <= options_.slots, "materializer: layer ", layer, " needs ", next,
                " slots on rank ", sparse_.rank(), ", there are ", options_.slots);
   layers_[static_cast<size_t>(layer)].slot_of = std::move(slots);
 }
 
-SparseSchedule Materializer::schedule(int64_t layer, const Placement& placement,
-                                      bool reduce) const {
-  const bool narrow = options_.bf16_wire && !reduce;
-  const auto bytes =
-      store_->chunks().elements * (narrow ? int64_t{2} : static_cast<int64_t>(sizeof(Real)));
-  const std::vector<int64_t> chunk_bytes(static_cast<size_t>(store_->chunks().experts), bytes);
-  const collectives::SparseRequest request{
-      .owners = store_->owners().layer(static_cast<int>(layer)),
-      .materialized = &placement,
-      .chunk_bytes = chunk_bytes,
-      .topology = &topology_,
-      .algorithm = options_.algorithm,
-      .segment_bytes = sparse_.backend().segment_bytes()};
-  return reduce ? plan_reduce(request) : plan_gather(request);
+// Who takes part in a collective: its chunks' owners, and those that get or add something.
+Placement Materializer::receivers(int64_t layer, const Placement& placement, Way way) const {
+  const int experts = placement.experts(), parts = this->parts();
+  Placement result(experts * parts, placement.devices());
+  const Placement residents = store_->holders(static_cast<int>(layer));
+  const Placement& taking_part = way == Way::spread ? residents : placement;
+  for (int e = 0; e < experts; ++e)
+    for (int p = 0; p < parts; ++p) {
+      const int chunk = e * parts + p;
+      result.add(chunk, store_->sliced() ? p : store_->owner(layer, e));
+      for (int holder : taking_part.holders(e))
+        if (way != Way::gather || store_->sliced() || !residents.holds(e, holder))
+          result.add(chunk, holder);
+    }
+  return result;
+}
+
+SparseSchedule Materializer::schedule(int64_t layer, const Placement& placement, Way way) const {
+  const bool narrow = options_.bf16_wire && way == Way::gather;
+  const int64_t element = narrow ? int64_t{2} : static_cast<int64_t>(sizeof(Real));
+  const Placement among = receivers(layer, placement, way);
+  std::vector<int> owners;
+  std::vector<int64_t> chunk_bytes;
+  for (int e = 0; e < placement.experts(); ++e)
+    for (int p = 0; p < parts(); ++p) {
+      owners.push_back(store_->sliced() ? p : store_->owner(layer, e));
+      chunk_bytes.push_back(store_->portion_of(p).size() * element);
+    }
+  const collectives::SparseRequest request{.owners = owners,
+                                           .materialized = &among,
+                                           .chunk_bytes = chunk_bytes,
+                                           .topology = &topology_,
+                                           .algorithm = options_.algorithm,
+                                           .segment_bytes = sparse_.backend().segment_bytes()};
+  return way == Way::reduce ? plan_reduce(request) : plan_gather(request);
+}
+
+template <class Pointer, class Whole, class Own>
+void Materializer::point(std::vector<Pointer>& pointers, const Whole& whole, const Own& own) const {
+  for (int64_t e = 0; e < store_->chunks().experts; ++e)
+    for (int p = 0; p < parts(); ++p) {
+      Pointer& pointer = pointers[static_cast<size_t>(e * parts() + p)];
+      Real* const chunk = whole(e);
+      if (store_->sliced() && p == sparse_.rank())
+        pointer = own(e);
+      else
+        pointer = chunk == nullptr ? nullptr : chunk + store_->portion_of(p).begin;
+    }
+}
+
+void Materializer::copy_slices(int64_t layer, int64_t ring) const {
+  if (!store_->sliced()) return;
+  const ElementRange mine = store_->portion_of(sparse_.rank());
+  for (int64_t e = 0; e < store_->chunks().experts; ++e)
+    if (Real* whole = value(layer, e, ring))
+      std::copy_n(store_->chunk(layer, e).value, mine.size(), whole + mine.begin);
+}
+
+void Materializer::add_slices(int64_t layer, int64_t ring) const {
+  if (!store_->sliced()) return;
+  const ElementRange mine = store_->portion_of(sparse_.rank());
+  for (int64_t e = 0; e < store_->chunks().experts; ++e) {
+    const Real* whole = gradient(layer, e, ring);
+    if (whole == nullptr) continue;
+    Real* const sum = store_->chunk(layer, e).gradient;
+    for (int64_t i = 0; i < mine.size(); ++i) sum[i] += whole[mine.begin + i];
+  }
 }
 
 void Materializer::widen(int64_t layer, const Placement& placement) {
   Layer& entry = layers_[static_cast<size_t>(layer)];
-  check_materialized(store_->owners().placement(static_cast<int>(layer)), placement);
+  HECATE_CHECK(!store_->sliced(), "materializer: plans of sliced experts do not grow");
+  check(layer, placement);
   for (int e = 0; e < placement.experts(); ++e)
     for (int device : entry.placement.holders(e))
       HECATE_CHECK(placement.holds(e, device), "materializer: the wider placement of layer ", layer,
@@ -122,9 +196,12 @@ void Materializer::run_gather(const collectives::Communicator& communicator,
 
 void Materializer::gather(int64_t layer, int64_t ring) {
   const Layer& entry = layers_[static_cast<size_t>(layer)];
-  for (size_t e = 0; e < pointers_.size(); ++e)
-    pointers_[e] = value_in(layer, static_cast<int64_t>(e), ring, entry.slot_of[e]);
+  point(
+      pointers_,
+      [&](int64_t e) { return value_in(layer, e, ring, entry.slot_of[static_cast<size_t>(e)]); },
+      [&](int64_t e) { return store_->chunk(layer, e).value; });
   run_gather(sparse_, entry.gather, pointers_);
+  copy_slices(layer, ring);
 }
 
 void Materializer::gather_again(int64_t layer, int64_t ring) {
@@ -132,7 +209,7 @@ void Materializer::gather_again(int64_t layer, int64_t ring) {
   if (entry.placement == entry.planned) return gather(layer, ring);
   for (size_t e = 0; e < pointers_.size(); ++e)
     pointers_[e] = value(layer, static_cast<int64_t>(e), ring);
-  run_gather(sparse_, schedule(layer, entry.placement, false), pointers_);
+  run_gather(sparse_, schedule(layer, entry.placement, Way::gather), pointers_);
 }
 
 void Materializer::extend(const collectives::Communicator& communicator, int64_t layer,
@@ -147,21 +224,32 @@ void Materializer::extend(const collectives::Communicator& communicator, int64_t
     if (options_.training && options_.accumulate && entry.wider_slot[e] >= 0)
       std::memset(gradient(layer, static_cast<int64_t>(e), gradient_ring), 0, chunk_bytes());
   }
-  run_gather(communicator, schedule(layer, entry.added, false), pointers);
+  run_gather(communicator, schedule(layer, entry.added, Way::gather), pointers);
   entry.added = owners;
 }
 
 void Materializer::reduce(int64_t layer, int64_t ring) {
   const Layer& entry = layers_[static_cast<size_t>(layer)];
-  for (size_t e = 0; e < inputs_.size(); ++e) {
-    Real* mine = gradient(layer, static_cast<int64_t>(e), ring);
-    inputs_[e] = mine;
-    outputs_[e] = store_->owns(layer, static_cast<int64_t>(e)) ? mine : nullptr;
-  }
+  const auto of_chunk = [&](int64_t e) { return gradient(layer, e, ring); };
+  const auto of_slice = [&](int64_t e) { return store_->chunk(layer, e).gradient; };
+  const auto of_owner = [&](int64_t e) {
+    return !store_->sliced() && store_->owns(layer, e) ? of_chunk(e) : nullptr;
+  };
+  add_slices(layer, ring);
+  point(inputs_, of_chunk, of_slice);
+  point(outputs_, of_owner, of_slice);
   const bool wider = entry.placement != entry.planned;
-  const SparseSchedule widened = wider ? schedule(layer, entry.placement, true) : SparseSchedule{};
+  const SparseSchedule widened =
+      wider ? schedule(layer, entry.placement, Way::reduce) : SparseSchedule{};
   const SparseSchedule& reduce = wider ? widened : entry.reduce;
   collectives::sparse_reduce_scatter(sparse_, reduce, inputs_, outputs_, dtype_of<Real>()).wait();
+  if (!store_->replicated()) return;
+  for (size_t e = 0; e < pointers_.size(); ++e)
+    pointers_[e] =
+        lives_here(layer, static_cast<int64_t>(e)) ? of_chunk(static_cast<int64_t>(e)) : nullptr;
+  collectives::sparse_all_gather(sparse_, entry.spread, pointers_, dtype_of<Real>(),
+                                 dtype_of<Real>())
+      .wait();
 }
 
 void Materializer::clear_gradients(int64_t layer, int64_t ring) {
@@ -170,11 +258,9 @@ void Materializer::clear_gradients(int64_t layer, int64_t ring) {
     if (slot(entry, e) >= 0) std::memset(gradient(layer, e, ring), 0, chunk_bytes());
 }
 
-Real* Materializer::ring_chunk(const MemoryBlock& block, int64_t rings, int64_t ring,
-                               int slot) const {
+Real* Materializer::ring_chunk(Real* memory, int64_t rings, int64_t ring, int slot) const {
   HECATE_CHECK(ring >= 0 && ring < rings, "materializer: ring ", ring, " of ", rings);
-  return reinterpret_cast<Real*>(block.data()) +
-         (ring * options_.slots + slot) * store_->chunks().elements;
+  return memory + (ring * options_.slots + slot) * store_->chunks().elements;
 }
 
 int Materializer::slot(const Layer& layer, int64_t expert) const {
@@ -183,8 +269,8 @@ int Materializer::slot(const Layer& layer, int64_t expert) const {
 }
 
 Real* Materializer::value_in(int64_t layer, int64_t expert, int64_t ring, int slot) const {
-  if (store_->owns(layer, expert)) return store_->chunk(layer, expert).value;
-  return slot < 0 ? nullptr : ring_chunk(values_, options_.parameter_rings, ring, slot);
+  if (lives_here(layer, expert)) return store_->chunk(layer, expert).value;
+  return slot < 0 ? nullptr : ring_chunk(ring_values_, options_.parameter_rings, ring, slot);
 }
 
 Real* Materializer::value(int64_t layer, int64_t expert, int64_t ring) const {
@@ -192,9 +278,11 @@ Real* Materializer::value(int64_t layer, int64_t expert, int64_t ring) const {
 }
 
 Real* Materializer::gradient(int64_t layer, int64_t expert, int64_t ring) const {
-  if (store_->owns(layer, expert)) return store_->chunk(layer, expert).gradient;
+  if (lives_here(layer, expert)) return store_->chunk(layer, expert).gradient;
   const int at = slot(layers_[static_cast<size_t>(layer)], expert);
-  return at < 0 ? nullptr : ring_chunk(gradients_, options_.gradient_rings, ring, at);
+  return at < 0 ? nullptr
+                : ring_chunk(reinterpret_cast<Real*>(gradients_.data()), options_.gradient_rings,
+                             ring, at);
 }
 
 }  // namespace hecate::sharding::exec

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <span>
 #include <vector>
 
 #include "runtime/base/error.h"
@@ -14,6 +15,36 @@ using collectives::Receive;
 using collectives::Send;
 
 constexpr int64_t kArrays = 3;  // values and both moments, the owner's slice of each
+
+// Which chunks come to which ranks, and from where, by layer, expert and target.
+std::vector<OwnerMove> moves_to(const ExpertStore& store, const Ownership& owners,
+                                std::span<const collectives::Placement> holders,
+                                std::span<const int> node_of) {
+  const auto node = [&](int rank) { return node_of[static_cast<size_t>(rank)]; };
+  std::vector<OwnerMove> moves;
+  for (int l = 0; l < owners.layers(); ++l) {
+    const collectives::Placement before = store.holders(l);
+    const collectives::Placement after =
+        holders.empty() ? owners.placement(l) : holders[static_cast<size_t>(l)];
+    for (int e = 0; e < owners.experts(); ++e)
+      for (int to : after.holders(e)) {
+        if (before.holds(e, to)) continue;
+        const auto near = std::ranges::find(before.holders(e), node(to), node);
+        const int from =
+            near != before.holders(e).end() ? *near : static_cast<int>(store.owner(l, e));
+        moves.push_back({.layer = l, .expert = e, .from = from, .to = to});
+      }
+  }
+  return moves;
+}
+
+bool stays(const ExpertStore& store, const Ownership& owners,
+           std::span<const collectives::Placement> holders) {
+  if (owners != store.owners()) return false;
+  for (int l = 0; l < owners.layers(); ++l)
+    if (!holders.empty() && holders[static_cast<size_t>(l)] != store.holders(l)) return false;
+  return true;
+}
 
 // Incoming chunks in the order of the moves. Values wait in gradients, which are dead now: there
 // are as many as a rank can own. Both moments wait side by side in memory of their own.
@@ -71,13 +102,14 @@ bool all_well(const Communicator& communicator, bool mine) {
 }  // namespace
 
 ReshardReport reshard(ExpertStore& store, const Ownership& owners, const DomainLanes& lanes,
-                      MemoryLedger& ledger) {
-  const std::vector<OwnerMove> moving = moves(store.owners(), owners);
-  if (moving.empty()) return {};
+                      MemoryLedger& ledger, const std::vector<collectives::Placement>& holders) {
+  HECATE_CHECK(!store.sliced(), "reshard: slices of experts do not move");
+  if (stays(store, owners, holders)) return {};
+  const std::vector<OwnerMove> moving = moves_to(store, owners, holders, lanes.topology.node_of);
   Arrivals arrivals;
   std::exception_ptr error;
   try {
-    store.check_room(owners);
+    store.check_room(owners, holders);
     arrivals = make_room(store, moving, lanes.rank(), ledger);
   } catch (const Error&) {
     error = std::current_exception();
@@ -86,9 +118,12 @@ ReshardReport reshard(ExpertStore& store, const Ownership& owners, const DomainL
   if (error) std::rethrow_exception(error);
   if (!well) throw DeviceError("reshard: another rank has no room for its experts");
   const ReshardReport report{.moves = std::ssize(moving),
-                             .bytes_sent = transfer(store, moving, lanes.sparse, arrivals)};
+                             .bytes_sent = transfer(store, moving, lanes.sparse, arrivals),
+                             .bytes_moved = std::ssize(moving) * kArrays * store.chunks().elements *
+                                            static_cast<int64_t>(sizeof(Real)),
+                             .changed = true};
   all_well(lanes.dense, true);  // everybody has everything: nothing can go wrong from here on
-  store.change_owners(owners);
+  store.change_owners(owners, holders);
   const int64_t elements = store.slice().size();
   for (size_t i = 0; i < arrivals.moves.size(); ++i) {
     const OwnedChunk chunk = store.chunk(arrivals.moves[i].layer, arrivals.moves[i].expert);

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <vector>
 
 #include "runtime/memory/ledger.h"
 #include "sharding/exec/domain_lanes.h"
@@ -9,12 +10,15 @@ namespace hecate::sharding::exec {
 
 /// What a change of owners moved, this rank's part.
 struct ReshardReport {
-  int64_t moves = 0;  ///< chunks that changed their owner, over all ranks
+  int64_t moves = 0;  ///< chunks that came to a rank, over all ranks of a domain
   int64_t bytes_sent = 0;
+  int64_t bytes_moved = 0;  ///< over all ranks of all domains
+  bool changed = false;     ///< owners or holders are others now
 };
 
-/// Moves the owners' slices of parameters and both moments of the experts whose owner changes,
-/// inside each domain. All ranks must call, with equal owners, between steps. Everything arrives
+/// Moves slices of parameters and both moments of the experts that come to a rank, from their owner
+/// or, where one is on the same node, another holder, inside each domain. All ranks must call, with
+/// equal owners and holders (as in Residence), between steps. Everything arrives
 /// beside the old state (values in the memory of gradients, which are lost) and is taken over only
 /// when all ranks have theirs: if it throws on any rank, owners and state are what they were. Whole
 /// values of what arrives are undefined where several domains share the state
@@ -22,6 +26,7 @@ struct ReshardReport {
 /// @throws CommError as every collective; DeviceError when memory for what arrives is short;
 ///   InvalidArgument as ExpertStore::change_owners.
 ReshardReport reshard(ExpertStore& store, const Ownership& owners, const DomainLanes& lanes,
-                      MemoryLedger& ledger);
+                      MemoryLedger& ledger,
+                      const std::vector<collectives::Placement>& holders = {});
 
 }  // namespace hecate::sharding::exec

@@ -60,8 +60,9 @@ void TokenDispatcher::admit(int64_t capacity, bool first) {
                 domain_kept_.begin() + static_cast<int64_t>(place) * experts_);
 }
 
-void TokenDispatcher::plan(const collectives::Placement& placement, int64_t row_bytes) {
-  plan_ = plan_dispatch(domain_kept_, placement, options_.groups, options_.policy);
+void TokenDispatcher::plan(const collectives::Placement& placement, int64_t row_bytes,
+                           std::span<const int> copies) {
+  plan_ = plan_dispatch(domain_kept_, placement, options_.groups, options_.policy, copies);
   row_bytes_ = row_bytes;
   exchange_ = collectives::plan_token_exchange(plan_->rows_between(), row_bytes, lanes_.topology,
                                                options_.algorithm);

@@ -50,7 +50,9 @@ class TokenDispatcher {
   /// @param first whether this is the step's first micro-batch: no capacity is taken yet.
   void admit(int64_t capacity, bool first);
   /// Decides where every admitted token of the domain goes, the same on all its ranks.
-  void plan(const collectives::Placement& placement, int64_t row_bytes);
+  /// @param copies as in plan_dispatch.
+  void plan(const collectives::Placement& placement, int64_t row_bytes,
+            std::span<const int> copies = {});
 
   /// [counts_size] summed over all ranks.
   std::span<const int64_t> total() const { return total_; }

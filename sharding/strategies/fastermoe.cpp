@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "runtime/base/error.h"
 #include "sharding/policies/fastermoe.h"
 
 namespace hecate::sharding {
@@ -18,9 +17,7 @@ ShadowSeconds seconds_of(const LayerCost& cost) {
 }  // namespace
 
 FasterMoe::FasterMoe(StrategyInputs inputs) : Strategy(std::move(inputs)) {
-  HECATE_CHECK(this->inputs().cost.has_value(),
-               "strategy fastermoe: which experts are copied follows from the layer's cost, which "
-               "is unknown; give fssdp.expert_gflops");
+  check_cost();
 }
 
 std::vector<collectives::Placement> FasterMoe::plan_step(const Ownership& owners,

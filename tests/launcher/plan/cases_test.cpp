@@ -61,7 +61,7 @@ TEST(PlanCasesTest, RefusesWhatIsNoFileOfCases) {
   EXPECT_THAT(refusal(R"({"algorithm1": 3})"), HasSubstr("'algorithm1' is no array"));
   EXPECT_THAT(refusal(R"({"algoritm2": []})"),
               AllOf(HasSubstr("'algoritm2' are unknown"),
-                    HasSubstr("algorithm1, algorithm2, smartmoe, fastermoe, eplb"),
+                    HasSubstr("algorithm1, algorithm2, smartmoe, fastermoe, eplb, flexmoe, laer"),
                     HasSubstr("nearest: algorithm2")));
 }
 

@@ -31,7 +31,8 @@ class PredictionTest : public testing::Test {
 
 // What is there from the start is predicted to the byte; row buffers follow from routing.
 TEST_F(PredictionTest, ImaginedRanksHoldWhatRealOnesHold) {
-  for (const char* strategy : {"ep", "fsdp", "fssdp", "fssdp-rm", "smartmoe", "fastermoe"}) {
+  for (const char* strategy :
+       {"ep", "fsdp", "fssdp", "fssdp-rm", "smartmoe", "fastermoe", "flexmoe", "eplb", "laer"}) {
     const RankResult real = run_ranks(config(strategy), {.ranks = 3, .steps = 2});
     for (int rank = 0; rank < 3; ++rank) {
       const MemoryBytes predicted = predict_memory(config(strategy), inputs(3), rank);

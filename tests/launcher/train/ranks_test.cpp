@@ -57,7 +57,7 @@ const std::vector<std::string> kCalibrate = {"fssdp.calibrate=true", "fssdp.expe
                                              "fssdp.memory_capacity=4"};
 
 // Compute so slow that copies pay, too.
-const std::vector<std::string> kOthers = {"fssdp.expert_gflops=1e-4"};
+const std::string kPays = "fssdp.expert_gflops=1e-4";
 
 // micro_batches=N and ranks=N are this test's own. A balance over the batch needs one micro-batch.
 const std::vector<Axis>& axes() {
@@ -70,7 +70,10 @@ const std::vector<Axis>& axes() {
         {"fssdpcal", {"strategy=fssdp"}},
         {"fssdprmcal", {"strategy=fssdp-rm"}},
         {"smartmoe", {"strategy=smartmoe"}},
-        {"fastermoe", {"strategy=fastermoe"}}}},
+        {"fastermoe", {"strategy=fastermoe"}},
+        {"flexmoe", {"strategy=flexmoe"}},
+        {"eplb", {"strategy=eplb"}},
+        {"laer", {"strategy=laer"}}}},
       {"ranks", {{"1", {}}, {"2", {}}, {"3", {}}, {"4", {}}, {"8", {}}}},
       {"gate",
        {{"softmax", {"model.gate=softmax_renormalized"}},
@@ -101,8 +104,7 @@ RankCase case_of(const std::vector<int>& choice) {
   test.ranks_per_node = test.ranks > 2 && test.ranks % 2 == 0 ? 2 : 0;
   test.micro_batches = choice[kMicroBatches] == 0 || choice[kScope] == 1 ? 1 : 3;
   test.settings = {"model.layers=3"};
-  if (choice[kStrategy] >= kFirstOfOthers)
-    test.settings.insert(test.settings.end(), kOthers.begin(), kOthers.end());
+  if (choice[kStrategy] >= kFirstOfOthers) test.settings.push_back(kPays);
   test.jumps = choice[kStrategy] >= kFirstCalibrated && choice[kStrategy] < kFirstOfOthers;
   if (test.jumps) test.settings.insert(test.settings.end(), kCalibrate.begin(), kCalibrate.end());
   for (size_t axis = 0; axis < choice.size(); ++axis) {
@@ -124,8 +126,10 @@ bool is_repeated(const std::vector<int>& choice) {
     return later(kStrategy) || later(kReshard) || later(kDispatch) || later(kDense) ||
            later(kDepth);
   const std::string strategy = chosen(kStrategy);
-  const bool sparse = strategy.starts_with("fssdp") || strategy == "smartmoe";
-  const bool gathers_ahead = strategy == "fsdp" || strategy.starts_with("fssdprm");
+  const bool sparse = strategy.starts_with("fssdp") || strategy == "smartmoe" ||
+                      strategy == "flexmoe" || strategy == "eplb";
+  const bool gathers_ahead =
+      strategy == "fsdp" || strategy == "laer" || strategy.starts_with("fssdprm");
   return (!sparse && later(kReshard)) ||
          (!gathers_ahead && chosen(kDense) == "zero1" && later(kDepth));
 }
@@ -204,7 +208,7 @@ RankCase corner(std::string name, int ranks, std::string strategy,
           .settings = std::move(settings)};
 }
 
-const std::string kMove = "fssdp.reshard_every=2";
+const std::string kMove = "fssdp.reshard_every=2", kRearrange = "rearrange.every=2";
 
 INSTANTIATE_TEST_SUITE_P(
     Corners, RanksTest,
@@ -220,6 +224,15 @@ INSTANTIATE_TEST_SUITE_P(
         corner("more_ranks_fssdprm", 8, "fssdp-rm", {"model.experts=3", kMove}),
         corner("more_ranks_ep", 8, "ep", {"model.experts=3"}),
         corner("more_ranks_fsdp", 8, "fsdp", {"model.experts=3"}),
+        corner("one_expert_laer", 3, "laer", {"model.experts=1", "model.top_k=1", kPays}),
+        corner("uneven_smartmoe", 4, "smartmoe", {"model.experts=7", kRearrange}),
+        corner("uneven_flexmoe", 4, "flexmoe", {"model.experts=7", kRearrange, kPays}),
+        corner("uneven_laer", 3, "laer", {"model.experts=5", kPays, "model.recompute=all"}),
+        corner("more_ranks_smartmoe", 8, "smartmoe", {"model.experts=3", kRearrange}),
+        corner("more_ranks_fastermoe", 8, "fastermoe", {"model.experts=3", kPays}),
+        corner("more_ranks_eplb", 8, "eplb", {"model.experts=3", kRearrange}),
+        corner("more_ranks_laer", 8, "laer", {"model.experts=3", kPays}),
+        corner("empty_experts_eplb", 4, "eplb", {"router.source=zipf:9", kRearrange}),
         corner("layers_between_fssdp", 4, "fssdp",
                {"model.layers=5", "model.moe_layers=every:2", kMove}),
         corner("layers_between_fssdprm", 3, "fssdp-rm",

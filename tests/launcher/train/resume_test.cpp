@@ -50,7 +50,9 @@ TEST_P(RankResumeTest, IsBitIdenticalTwiceAndFromEveryStop) {
                                 .prepare = keep_owners(owners_before),
                                 .finish = keep_owners(owners_after)});
   const std::string& strategy = GetParam().settings.front();
-  const bool moves = strategy.find("fssdp") != std::string::npos || strategy.ends_with("smartmoe");
+  const bool moves = strategy.find("fssdp") != std::string::npos ||
+                     strategy.ends_with("smartmoe") || strategy.ends_with("eplb") ||
+                     strategy.ends_with("flexmoe");
   EXPECT_EQ(owners_before != owners_after, moves);
 
   const RankResult again = run({.steps = kSteps, .after_step = [&](Engine& engine, int64_t step) {
@@ -92,7 +94,7 @@ std::vector<RankCase> cases() {
 // Those of other systems, which differ in where the experts' state lives.
 std::vector<RankCase> other_systems() {
   std::vector<RankCase> tests;
-  for (const char* strategy : {"smartmoe", "fastermoe"})
+  for (const char* strategy : {"smartmoe", "fastermoe", "flexmoe", "eplb", "laer"})
     tests.push_back({.name = strategy,
                      .ranks = 4,
                      .ranks_per_node = 2,

@@ -13,6 +13,7 @@ namespace hecate::sharding::exec {
 namespace {
 
 using collectives::Communicator;
+using collectives::Placement;
 
 constexpr int64_t kElements = 100;  // of a chunk: neither a multiple of 16 nor of the domains
 const ExpertChunks kChunks{.layers = 1, .experts = 4, .elements = kElements};
@@ -24,20 +25,22 @@ collectives::CommunicatorOptions pairs() {
   return options;
 }
 
-DomainLanes node_lanes(const Communicator& all) {
+DomainLanes lanes_of(const Communicator& all, const char* domain) {
   collectives::WorldOptions options;
-  options.domain = collectives::parse_domain("node");
+  options.domain = collectives::parse_domain(domain);
   return domain_lanes(collectives::World(all, options),
                       collectives::Topology::uniform(all.size(), 2, {1e9, 1e-6}, {1e8, 1e-5}));
+}
+
+DomainLanes node_lanes(const Communicator& all) {
+  return lanes_of(all, "node");
 }
 
 Real value_of(int64_t expert, int64_t array, int64_t element) {
   return static_cast<Real>(1000 * expert + 400 * array + element);
 }
 
-ExpertStore make_store(MemoryLedger& ledger, const DomainLanes& lanes) {
-  ExpertStore store(ledger, kChunks, Ownership(1, 4, 2, {0, 0, 1, 1}), lanes.rank(),
-                    {.index = lanes.replicas.rank(), .count = lanes.replicas.size()});
+void fill(ExpertStore& store) {
   for (int64_t e = 0; e < 4; ++e) {
     const OwnedChunk chunk = store.chunk(0, e);
     if (chunk.value == nullptr) continue;
@@ -47,13 +50,19 @@ ExpertStore make_store(MemoryLedger& ledger, const DomainLanes& lanes) {
       chunk.second_moment[i] = value_of(e, 2, store.slice().begin + i);
     }
   }
+}
+
+ExpertStore make_store(MemoryLedger& ledger, const DomainLanes& lanes) {
+  ExpertStore store(ledger, kChunks, Ownership(1, 4, 2, {0, 0, 1, 1}), lanes.rank(),
+                    {.index = lanes.replicas.rank(), .count = lanes.replicas.size()});
+  fill(store);
   return store;
 }
 
 void expect_own_state(const ExpertStore& store) {
   for (int64_t e = 0; e < 4; ++e) {
     const OwnedChunk chunk = store.chunk(0, e);
-    ASSERT_EQ(chunk.value != nullptr, store.owns(0, e));
+    ASSERT_EQ(chunk.value != nullptr, store.holders(0).holds(static_cast<int>(e), store.rank()));
     if (chunk.value == nullptr) continue;
     int64_t array = 0;
     for (const Real* own : {chunk.own_value, chunk.first_moment, chunk.second_moment}) {
@@ -111,6 +120,52 @@ TEST(Reshard, MovesSlicesInsideEveryDomain) {
     EXPECT_EQ(report.bytes_sent, 3 * store.slice().size() * static_cast<int64_t>(sizeof(Real)));
     expect_own_state(store);
   });
+}
+
+// Expert 0 comes to both other nodes' ranks but one, expert 1 leaves its owner for a replica's
+// rank.
+TEST(Reshard, BringsReplicasTheWholeState) {
+  collectives::run_ranks(4, pairs(), [](const Communicator& all) {
+    const DomainLanes lanes = lanes_of(all, "all");
+    MemoryLedger ledger;
+    Placement before = Placement::from_owners(std::vector<int>{0, 1, 2, 3}, 4);
+    before.add(1, 2);
+    ExpertStore store(ledger, kChunks, Ownership(1, 4, 4, {0, 1, 2, 3}), lanes.rank(), {},
+                      {.holders = {before}, .slots = 3});
+    EXPECT_TRUE(store.replicated());
+    fill(store);
+    const Ownership owners = Ownership::uneven(1, 4, 4, {0, 2, 2, 3});
+    Placement after = Placement::from_owners(owners.layer(0), 4);
+    for (int rank : {1, 3}) after.add(0, rank);
+    const ReshardReport report = reshard(store, owners, lanes, ledger, {after});
+    EXPECT_EQ(report.moves, 2);
+    EXPECT_TRUE(report.changed);
+    EXPECT_EQ(store.holders(0), after);
+    EXPECT_EQ(store.owners(), owners);
+    expect_own_state(store);
+    EXPECT_FALSE(reshard(store, owners, lanes, ledger, {after}).changed);
+    after.add_everywhere(1);
+    after.add_everywhere(2);
+    after.add_everywhere(3);  // four experts on rank 1, three slots
+    EXPECT_THROW(reshard(store, owners, lanes, ledger, {after}), Error);
+    EXPECT_EQ(store.owners(), owners);
+    expect_own_state(store);
+  });
+}
+
+TEST(ExpertStore, SlicesCoverEveryChunkOnce) {
+  MemoryLedger ledger;
+  int64_t next = 0;
+  for (int rank = 0; rank < 3; ++rank)
+    for (int domain = 0; domain < 2; ++domain) {
+      const ExpertStore store(ledger, kChunks, Ownership(1, 4, 3, {0, 0, 1, 2}), rank,
+                              {.index = domain, .count = 2}, {.sliced = true});
+      EXPECT_EQ(store.slice().begin, next);
+      next = store.slice().end;
+      for (int64_t e = 0; e < 4; ++e) EXPECT_TRUE(store.resides(0, e));
+      EXPECT_EQ(store.slots(), 4);
+    }
+  EXPECT_EQ(next, kElements);
 }
 
 TEST(Reshard, ChangesNothingAnywhereIfOneRankLacksRoom) {
