@@ -158,7 +158,16 @@ void Engine::run_micro_batches(int64_t step) {
 
 void Engine::record(int64_t step, int64_t micro_batch, const graph::Executor& executor) const {
   if (recorder_ != nullptr && recorder_->wants(step + 1))
-    recorder_->record(step + 1, micro_batch, executor);
+    recorder_->record(step + 1, micro_batch, executor, resident_bytes());
+}
+
+// Without the arenas and pools of a training step's executors.
+MemoryBytes Engine::resident_bytes() const {
+  MemoryBytes bytes = ledger_.current();
+  int64_t& activations = bytes[static_cast<size_t>(MemoryCategory::activations)];
+  for (const graph::Executor* executor : {step_.get(), update_.get()})
+    activations -= executor->plan().arena_bytes + executor->pool_held_bytes();
+  return bytes;
 }
 
 void Engine::restore_placement(const ShardedModel::State& state) {

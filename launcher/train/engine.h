@@ -148,6 +148,7 @@ class Engine {
   double add_timings(const graph::Executor& executor, StepResult& result) const;
   void add_waits(const graph::Executor& executor, StepResult& result) const;
   void record(int64_t step, int64_t micro_batch, const graph::Executor& executor) const;
+  MemoryBytes resident_bytes() const;
   std::optional<data::MaskingConfig> masking() const;
 
   EngineOptions options_;

@@ -52,10 +52,11 @@ void TimelineRecorder::align() {
               .count();
 }
 
-void TimelineRecorder::record(int64_t step, int64_t micro_batch, const graph::Executor& executor) {
+void TimelineRecorder::record(int64_t step, int64_t micro_batch, const graph::Executor& executor,
+                              const MemoryBytes& resident) {
   const std::vector<graph::Op>& ops = executor.graph().ops();
   std::vector<size_t> place(ops.size(), entries_.size());
-  Span span{.step = step, .micro_batch = micro_batch, .timing = {}};
+  Span span{.step = step, .micro_batch = micro_batch, .timing = {}, .resident = resident};
   for (size_t i = 0; i < ops.size(); ++i) {
     const graph::Op& op = ops[i];
     const graph::OpTiming& timing = executor.timings()[i];
@@ -82,6 +83,35 @@ void TimelineRecorder::record(int64_t step, int64_t micro_batch, const graph::Ex
   if (span.timing.begin == 0) return;
   if (zero_ == 0) zero_ = span.timing.begin;
   spans_.push_back(span);
+  for (size_t i = 0; i < kMemoryCategories; ++i)
+    for (const Rise& rise : buffers_in_use(executor, static_cast<MemoryCategory>(i)))
+      in_use_[i].push_back(rise);
+}
+
+void TimelineRecorder::write_counter(TraceWriter& writer, const std::string& name,
+                                     std::span<const Rise> rises) const {
+  for (const auto& [time, level] : levels(rises)) writer.counter(rank_, name, time - zero_, level);
+}
+
+void TimelineRecorder::write_counters(TraceWriter& writer) const {
+  for (const LaneKind lane : {LaneKind::dispatch, LaneKind::sparse, LaneKind::dense}) {
+    std::vector<Rise> rises;
+    for (const Entry& entry : entries_)
+      if (entry.lane == lane && entry.bytes > 0)
+        rises.push_back({.begin = entry.timing.begin,
+                         .end = entry.timing.end,
+                         .amount = static_cast<int64_t>(entry.bytes)});
+    write_counter(writer, concat("bytes in flight: ", name_of(lane)), rises);
+  }
+  for (size_t i = 0; i < kMemoryCategories; ++i) {
+    std::vector<Rise> rises = in_use_[i];
+    for (size_t span = 0; span < spans_.size(); ++span)
+      rises.push_back({.begin = spans_[span].timing.begin,
+                       .end = span + 1 < spans_.size() ? spans_[span + 1].timing.begin
+                                                       : spans_[span].timing.end,
+                       .amount = spans_[span].resident[i]});
+    write_counter(writer, concat("memory: ", name_of(static_cast<MemoryCategory>(i))), rises);
+  }
 }
 
 // A step's slice holds those of its micro-batches.
@@ -119,6 +149,7 @@ void TimelineRecorder::write(const std::filesystem::path& path) const {
     writer.name_row(row, name_of(static_cast<LaneKind>(lane)), row.thread);
   }
   write_spans(writer);
+  write_counters(writer);
   for (const Entry& entry : entries_)
     writer.slice({.row = row_of(entry.lane),
                   .name = entry.name,

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "runtime/graph/executor.h"
+#include "runtime/trace/levels.h"
 
 namespace hecate::trace {
 
@@ -22,7 +24,8 @@ StepRange parse_step_range(std::string_view text);
 
 /// Keeps what an executor's operations did in some steps of one rank, and writes it as a timeline:
 /// one process per rank, one row per lane below a row of steps and micro-batches, arrows where an
-/// operation waited for one on another lane.
+/// operation waited for one on another lane. Counters per rank: "bytes in flight: LANE", what the
+/// operations under way on a communicating lane move by their cost, and "memory: CATEGORY".
 class TimelineRecorder {
  public:
   explicit TimelineRecorder(StepRange steps, int rank = 0);
@@ -33,7 +36,10 @@ class TimelineRecorder {
   void align();
   /// Adds the executor's last run.
   /// @param micro_batch of the step; negative: the optimizer's update.
-  void record(int64_t step, int64_t micro_batch, const graph::Executor& executor);
+  /// @param resident bytes of the rank that stay, by category: all but the executors' arenas and
+  ///   pools, of which the counters show what is in use.
+  void record(int64_t step, int64_t micro_batch, const graph::Executor& executor,
+              const MemoryBytes& resident = {});
   /// Writes what was recorded so far; makes the directory. @throws IoError.
   void write(const std::filesystem::path& path) const;
 
@@ -53,9 +59,13 @@ class TimelineRecorder {
   struct Span {
     int64_t step, micro_batch;
     graph::OpTiming timing;
+    MemoryBytes resident;
   };
 
   void write_spans(class TraceWriter& writer) const;
+  void write_counters(class TraceWriter& writer) const;
+  void write_counter(class TraceWriter& writer, const std::string& name,
+                     std::span<const Rise> rises) const;
 
   StepRange steps_;
   int rank_;
@@ -63,6 +73,7 @@ class TimelineRecorder {
   std::vector<Entry> entries_;
   std::vector<Wait> waits_;
   std::vector<Span> spans_;
+  std::array<std::vector<Rise>, kMemoryCategories> in_use_;
 };
 
 /// One timeline from those of several ranks. @throws IoError, InvalidArgument naming the part that

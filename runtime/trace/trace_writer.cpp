@@ -122,6 +122,14 @@ void TraceWriter::arrow(int64_t id, const Row& from, int64_t from_time, const Ro
   end("f", to, to_time);
 }
 
+void TraceWriter::counter(int64_t process, std::string_view name, int64_t time, int64_t value) {
+  begin_event("C", {.process = process, .thread = 0}, name);
+  *out_ << ",\"ts\":";
+  put_time(*out_, time);
+  *out_ << ",\"args\":{\"bytes\":" << value << '}';
+  end_event();
+}
+
 void TraceWriter::finish() {
   *out_ << trace_tail();
 }

@@ -40,6 +40,8 @@ class TraceWriter {
   void slice(const Slice& slice);
   /// An arrow from the slice around one point to the slice around another. @param id the arrow's.
   void arrow(int64_t id, const Row& from, int64_t from_time, const Row& to, int64_t to_time);
+  /// A counter of a process has this value from `time` on.
+  void counter(int64_t process, std::string_view name, int64_t time, int64_t value);
   /// Ends the file; nothing may follow.
   void finish();
 

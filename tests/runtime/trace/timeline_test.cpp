@@ -171,6 +171,61 @@ TEST_F(TimelineTest, TimeStartsAtTheFirstOperationOrWhereRanksAgreed) {
   EXPECT_GT(slices(events(record(1, true)), 0)[0]["ts"], 0.0);
 }
 
+TEST(LevelsTest, RisesAddUpAndMeetInOneChange) {
+  const std::vector<Rise> rises = {{.begin = 10, .end = 30, .amount = 5},
+                                   {.begin = 20, .end = 40, .amount = 7},
+                                   {.begin = 40, .end = 50, .amount = 7}};
+  EXPECT_THAT(levels(rises),
+              ElementsAre(std::pair(10, 5), std::pair(20, 12), std::pair(30, 7), std::pair(50, 0)));
+  EXPECT_TRUE(levels({}).empty());
+}
+
+TEST_F(TimelineTest, CountersShowBytesUnderWayAndMemoryInUse) {
+  graph::StepGraph graph;
+  const graph::RowsId rows = graph.add_rows("rows", 3);
+  const graph::BufferId held = graph.add_buffer("held", DType::i32, 25);
+  const graph::BufferId pooled =
+      graph.add_pooled("pooled", DType::i32, rows, 10, MemoryCategory::buffers);
+  graph.add(op("make", graph::OpKind::gemm, LaneKind::compute, {}, {held}));
+  graph::Op send = op("send", graph::OpKind::dispatch, LaneKind::dispatch, {held}, {pooled});
+  send.cost.bytes = 640;
+  graph.add(send);
+  graph.add(op("use", graph::OpKind::gemm, LaneKind::compute, {pooled}, {}));
+  MemoryLedger ledger;
+  graph::LaneSet lanes(1);
+  graph::Executor executor(graph, lanes, ledger);
+  TimelineRecorder recorder(parse_step_range("steps=1"));
+  executor.run();
+  MemoryBytes resident{};
+  resident[static_cast<size_t>(MemoryCategory::parameters)] = 4096;
+  recorder.record(1, 0, executor, resident);
+  recorder.write(scratch_ / "counters.json");
+
+  std::map<std::string, std::vector<int64_t>> values;
+  std::map<std::string, std::vector<double>> times;
+  const auto all = events(scratch_ / "counters.json");
+  for (const auto& event : all)
+    if (event["ph"] == "C") {
+      values[event["name"]].push_back(event["args"]["bytes"]);
+      times[event["name"]].push_back(event["ts"]);
+    }
+  EXPECT_THAT(values["bytes in flight: dispatch"], ElementsAre(640, 0));
+  EXPECT_THAT(values["memory: activations"], ElementsAre(100, 0));
+  EXPECT_THAT(values["memory: buffers"], ElementsAre(3 * 40, 0));
+  EXPECT_THAT(values["memory: parameters"], ElementsAre(4096, 0));
+  EXPECT_EQ(values.size(), 4u) << "what is always zero is not written";
+  const auto compute = slices(all, 1);
+  const auto sends = slices(all, 2);
+  const auto end = [](const nlohmann::json& slice) {
+    return slice["ts"].get<double>() + slice["dur"].get<double>();
+  };
+  EXPECT_DOUBLE_EQ(times["bytes in flight: dispatch"][0], sends[0]["ts"]);
+  EXPECT_NEAR(times["bytes in flight: dispatch"][1], end(sends[0]), 2e-3);
+  EXPECT_DOUBLE_EQ(times["memory: activations"][0], compute[0]["ts"]);
+  EXPECT_NEAR(times["memory: activations"][1], end(sends[0]), 2e-3);
+  EXPECT_NEAR(times["memory: buffers"][1], end(compute[1]), 2e-3);
+}
+
 TEST_F(TimelineTest, RanksMergeIntoOneFile) {
   const std::vector<std::filesystem::path> parts = {record(0), record(1)};
   const std::filesystem::path whole = scratch_ / "all.json";

@@ -79,5 +79,16 @@ TEST(TraceWriterTest, AnArrowHasTwoEndsOfOneId) {
   EXPECT_EQ(events[1]["ts"], 7.0);
 }
 
+TEST(TraceWriterTest, CountersHoldFromATimeOn) {
+  const auto events =
+      events_of([](TraceWriter& writer) { writer.counter(2, "memory: buffers", 1500, 1LL << 40); });
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0]["ph"], "C");
+  EXPECT_EQ(events[0]["pid"], 2);
+  EXPECT_EQ(events[0]["name"], "memory: buffers");
+  EXPECT_EQ(events[0]["ts"], 1.5);
+  EXPECT_EQ(events[0]["args"]["bytes"], 1LL << 40);
+}
+
 }  // namespace
 }  // namespace hecate::trace
