@@ -15,6 +15,8 @@ void add_commands(Command root) {
   add_simulate_command(root);
   add_flight_command(root);
   add_launch_command(root);
+  add_report_command(root);
+  add_top_command(root);
 }
 
 }  // namespace hecate::launcher

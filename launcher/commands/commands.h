@@ -18,6 +18,8 @@ void add_schedule_command(Command root);
 void add_simulate_command(Command root);
 void add_flight_command(Command root);
 void add_launch_command(Command root);
+void add_report_command(Command root);
+void add_top_command(Command root);
 void add_convert_command(Command root);
 
 /// All of them.

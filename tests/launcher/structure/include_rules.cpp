@@ -81,6 +81,7 @@ const std::vector<Library>& libraries() {
         library("CLI11", "CLI/.*", "launcher/cli/command_line\\.cpp"),
         library("spdlog", "spdlog/.*", "launcher/|" + tests),
         library("SentencePiece", "sentencepiece.*", "runtime/data/sentencepiece/"),
+        library("cpp-httplib", "httplib\\.h", "launcher/top/scraper\\.cpp|" + tests),
         library("zlib", "zlib\\.h", "runtime/data/|" + tests),
         library("oneDNN or BLAS", "(dnnl|oneapi/|cblas).*", "runtime/kernels/cpu/|" + tests),
         library("GoogleTest", "(gtest|gmock)/.*", "tests/", true),
