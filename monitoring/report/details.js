@@ -141,7 +141,7 @@ function rankCharts(run) {
   if (ranks.length < 2) return;
   const grid = detail("Ranks");
   const values = (name) => ranks.map((rank) => column(run, `ranks.${name}.${rank}`) ?? []);
-  for (const [id, name, title, about] of [["rank-compute", "compute_seconds", "Compute time by rank", "How long each rank's compute lane was busy: bright rows are what the others wait for."],
+  for (const [id, name, title, about] of [["rank-compute", "compute_seconds", "Compute time by rank", "How long each rank's compute lane was busy: the strongest rows are what the others wait for."],
     ["rank-waited", "waited_seconds", "Waiting time by rank", "How long each rank's compute lane stood still."]]) {
     const rows = values(name), all = rows.flat().filter(isNumber);
     if (all.length === 0) continue;

@@ -1,5 +1,8 @@
 // Curves over a common axis, and areas stacked on one another.
 
+// A limit this many times above the values would flatten them: it is left to the text.
+const MOST_OVER = 6;
+
 // series: { name, colour, dash, x, y, low, high (bands), points (marks only), faint }.
 // options: { xLabel, xFormat, yFormat, log, fromZero, whole, limits: [{ value, name }] }.
 function drawCurves(frame, series, options) {
@@ -9,7 +12,7 @@ function drawCurves(frame, series, options) {
   const ys = shown.flatMap((each) => [...each.y, ...(each.low ?? []), ...(each.high ?? [])]).filter(usable);
   const xs = shown.flatMap((each) => each.x.filter((value, i) => isNumber(value) && usable(each.y[i])));
   const limits = (options.limits ?? []).filter((limit) => usable(limit.value));
-  const near = limits.filter((limit) => ys.length === 0 || limit.value <= 2.5 * Math.max(...ys)).map((limit) => limit.value);
+  const near = limits.filter((limit) => ys.length === 0 || limit.value <= MOST_OVER * greatest(ys, 0)).map((limit) => limit.value);
   const low = least([...ys, ...near], 0), high = greatest([...ys, ...near], 1);
   const area = axes(frame, {
     makeX: (from, to) => linearScale(least(xs, 0), greatest(xs, 1), from, to, (to - from) / 90, { whole: options.whole }),
@@ -105,7 +108,7 @@ function drawStack(frame, x, series, options) {
   const shown = series.filter((each) => !hidden.has(each.name));
   const sums = x.map(() => 0);
   const tops = shown.map((each) => each.y.map((value, i) => sums[i] += isNumber(value) ? value : 0));
-  const limits = (options.limits ?? []).filter((limit) => limit.value > 0 && limit.value <= 2.5 * greatest(sums, 0));
+  const limits = (options.limits ?? []).filter((limit) => limit.value > 0 && limit.value <= MOST_OVER * greatest(sums, 0));
   const high = greatest([...sums, ...limits.map((limit) => limit.value)], 1);
   const area = axes(frame, {
     makeX: (from, to) => linearScale(least(x, 0), greatest(x, 1), from, to, (to - from) / 90, { whole: options.whole }),

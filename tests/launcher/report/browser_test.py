@@ -147,6 +147,8 @@ class Report(unittest.TestCase):
         text = self.browser.run("document.body.innerText")
         self.assertIn("16 of 16", text)
         self.assertIn("Step 13, lane by lane", text)
+        self.assertIn("budget 8 MiB", self.browser.run(
+            "document.querySelector('#memory svg').textContent"))
         self.assertNotIn("NaN", text)
         self.assertNotIn("undefined", text)
 
