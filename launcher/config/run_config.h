@@ -8,6 +8,7 @@
 
 #include "collectives/cluster_config.h"
 #include "launcher/config/config.h"
+#include "launcher/config/metrics_config.h"
 #include "models/config.h"
 #include "models/optimizer.h"
 #include "runtime/base/config_fields.h"
@@ -122,16 +123,6 @@ struct CheckpointConfig {
     using namespace config;
     visit("every", self.every, "steps between checkpoints; 0: only after the last", at_least(0));
     visit("keep", self.keep, "newest checkpoints that are kept", at_least(1));
-  }
-};
-
-struct MetricsConfig {
-  std::string address;
-
-  template <class Self, class Visitor>
-  static void fields(Self& self, Visitor&& visit) {
-    visit("address", self.address, "where metrics are served, as 127.0.0.1:9464; empty: nowhere",
-          config::any());
   }
 };
 

@@ -77,6 +77,7 @@ Trainer::Trainer(const RunConfig& config, const RunDirectory& directory, bool re
     writer_ = std::make_unique<checkpoint::CheckpointWriter>(options);
     if (job_.first()) open_logs();
   });
+  metrics_ = std::make_unique<RunMetrics>(config_, directory_, job_);
   // A run may have been killed between the save of an end point and its second name.
   if (progress_.step > 0 && schedule_.ends_cycle(position(-1), position())) keep_decayed();
   load_next();
@@ -196,6 +197,7 @@ void Trainer::take(const std::vector<checkpoint::SaveReport>& reports) {
   for (const checkpoint::SaveReport& report : reports) {
     last_checkpoint_ = report.path;
     last_save_ = report;
+    metrics_->saved(report);
     if (!report.warning.empty()) spdlog::warn("{}", report.warning);
   }
 }
@@ -302,6 +304,7 @@ std::string Trainer::first_not_finite() {
 }
 
 void Trainer::handle_spike(const StepResult& result) {
+  metrics_->refused_step(result);
   std::string problem = concat("step ", progress_.step + 1, ": ");
   if (result.not_finite.empty())
     problem += concat("the loss ", result.loss, " is above the limit ", loss_limit(),
@@ -341,12 +344,14 @@ void Trainer::log_step(const StepResult& result, double rate) {
   recent_losses_.push_back(result.loss);
   if (recent_losses_.size() > static_cast<size_t>(config_.train.spike_window))
     recent_losses_.pop_front();
+  const StepRecord record = record_of(result, rate);
+  metrics_->step(record);
   if (!job_.first()) return;
   line_->update(progress_.step, result.loss, static_cast<double>(result.tokens) / result.seconds,
                 Clock::now());
   if (progress_.step % config_.train.log_every != 0 && progress_.step != config_.train.steps)
     return;
-  log_->append(step_line(record_of(result, rate)));
+  log_->append(step_line(record));
   last_save_.reset();
   placement_shown_ = true;
 }
@@ -407,6 +412,7 @@ void Trainer::evaluate(uint64_t windows) {
   const auto begin = Clock::now();
   evaluation_ = engine_.evaluate(*validation_, windows);
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  metrics_->evaluation(*evaluation_);
   if (!job_.first()) return;
   log_->append(evaluation_line(progress_.step, progress_.tokens, *evaluation_, seconds));
   spdlog::info("step {}: held-out loss {:.4f}, bits per byte {:.4f} ({:.1f} s)", progress_.step,

@@ -16,6 +16,7 @@
 #include "launcher/train/engine.h"
 #include "launcher/train/job.h"
 #include "launcher/train/plan_inputs.h"
+#include "launcher/train/run_metrics.h"
 #include "launcher/train/step_record.h"
 #include "launcher/train/training_state.h"
 #include "scheduler/run_schedule.h"
@@ -96,6 +97,7 @@ class Trainer {
   Progress progress_;
   double peak_flops_per_s_ = 0;
   std::unique_ptr<checkpoint::CheckpointWriter> writer_;
+  std::unique_ptr<RunMetrics> metrics_;
   std::unique_ptr<StepLog> log_;
   std::unique_ptr<LoadTraceWriter> loads_;
   std::unique_ptr<ProgressLine> line_;

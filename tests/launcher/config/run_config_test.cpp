@@ -47,6 +47,17 @@ TEST(RunConfigTest, EveryKeyIsDocumented) {
   });
 }
 
+TEST(RunConfigTest, MetricsStayOnThisMachineUnlessAllowed) {
+  EXPECT_THAT(error_in("metrics.address = '0.0.0.0:9464'"),
+              HasSubstr("metrics.allow_remote = true"));
+  EXPECT_THAT(error_in("metrics.address = 'here'"), HasSubstr("metrics.address: "));
+  EXPECT_THAT(error_in("metrics.push_gateway = 'here'"), HasSubstr("expected HOST:PORT"));
+  EXPECT_TRUE(loaded("metrics.address = '127.0.0.1:9464'").metrics.on());
+  EXPECT_TRUE(
+      loaded("metrics.address = '[::]:9464'\nmetrics.allow_remote = true").metrics.allow_remote);
+  EXPECT_FALSE(loaded("").metrics.on());
+}
+
 TEST(RunConfigTest, PresetGivesDefaultsThatOtherKeysOverride) {
   const RunConfig config = loaded("[model]\ntop_k = 1\npreset = 'olmoe-1b-7b'");
   EXPECT_EQ(config.model.top_k, 1);
