@@ -20,15 +20,14 @@ LayerPlanner::LayerPlanner(const LayerShape& shape, const sim::Resources& resour
     : shape_(shape), resources_(resources), kept_(static_cast<size_t>(layers)) {}
 
 sim::Traffic LayerPlanner::sparse(std::span<const int> owners, const Placement& placement,
-                                  bool reduce) const {
+                                  bool reduce, double element_bytes) const {
   if (!copies_exist(placement)) {
     sim::Traffic nothing;
     nothing.flows = std::make_shared<sim::FlowSet>(resources_.devices(), std::vector<sim::Flow>());
     return nothing;
   }
-  const double width = reduce ? shape_.gradient_bytes : shape_.parameter_bytes;
   const std::vector<int64_t> bytes(static_cast<size_t>(placement.experts()),
-                                   static_cast<int64_t>(shape_.elements * width));
+                                   static_cast<int64_t>(shape_.elements * element_bytes));
   const collectives::SparseRequest request{.owners = owners,
                                            .materialized = &placement,
                                            .chunk_bytes = bytes,
@@ -40,14 +39,24 @@ sim::Traffic LayerPlanner::sparse(std::span<const int> owners, const Placement& 
 }
 
 const LayerPlanner::Kept& LayerPlanner::kept(int layer, std::span<const int> owners,
-                                             const Placement& placement) {
+                                             const Placement& placement, const ExpertsKept& how) {
   Kept& kept = kept_[static_cast<size_t>(layer)];
-  if (!kept.placement || *kept.placement != placement || !std::ranges::equal(kept.owners, owners)) {
-    kept.owners.assign(owners.begin(), owners.end());
-    kept.placement = placement;
-    kept.gather = sparse(owners, placement, false);
-    kept.reduce = sparse(owners, placement, true);
+  if (kept.placement && *kept.placement == placement && std::ranges::equal(kept.owners, owners))
+    return kept;
+  kept.owners.assign(owners.begin(), owners.end());
+  kept.placement = placement;
+  if (how.slices) {
+    kept.gather =
+        sim::slices_traffic(placement, shape_.elements * shape_.parameter_bytes, false, resources_);
+    kept.reduce =
+        sim::slices_traffic(placement, shape_.elements * shape_.gradient_bytes, true, resources_);
+    return kept;
   }
+  kept.gather = sparse(owners, placement, false, shape_.parameter_bytes);
+  kept.reduce = sparse(owners, placement, true, shape_.gradient_bytes);
+  // Replicas that stay need the sum as their owners do.
+  if (how.replicas)
+    kept.reduce = sim::joined(kept.reduce, sparse(owners, placement, false, shape_.gradient_bytes));
   return kept;
 }
 
@@ -77,26 +86,24 @@ void LayerPlanner::add_tokens(const sharding::DispatchPlan& plan, LayerTraffic& 
 
 LayerTraffic LayerPlanner::plan(int layer, const sharding::Ownership& owners,
                                 const Placement& planned, const Placement& widened,
-                                std::span<const int64_t> counts, std::span<const int> groups,
-                                sharding::DispatchPolicy policy) {
+                                std::span<const int64_t> counts, const ExpertsKept& how,
+                                std::span<const int> copies) {
   LayerTraffic traffic;
-  add_tokens(plan_dispatch(counts, widened, groups, policy), traffic);
+  add_tokens(plan_dispatch(counts, widened, how.groups, how.policy, copies), traffic);
   const std::span<const int> owner = owners.layer(layer);
-  const Kept& known = kept(layer, owner, planned);
+  const Kept& known = kept(layer, owner, planned, how);
   traffic.gather = known.gather;
   traffic.gather_again = known.gather;
   traffic.reduce = known.reduce;
-  if (widened == planned) {
-    traffic.extend = sparse(owner, owners.placement(layer), false);
-    return traffic;
-  }
   Placement added = owners.placement(layer);
-  for (int e = 0; e < widened.experts(); ++e)
-    for (int d : widened.holders(e))
-      if (!planned.holds(e, d)) added.add(e, d);
-  traffic.extend = sparse(owner, added, false);
-  traffic.gather_again = sparse(owner, widened, false);
-  traffic.reduce = sparse(owner, widened, true);
+  if (widened != planned) {
+    for (int e = 0; e < widened.experts(); ++e)
+      for (int d : widened.holders(e))
+        if (!planned.holds(e, d)) added.add(e, d);
+    traffic.gather_again = sparse(owner, widened, false, shape_.parameter_bytes);
+    traffic.reduce = sparse(owner, widened, true, shape_.gradient_bytes);
+  }
+  traffic.extend = sparse(owner, added, false, shape_.parameter_bytes);
   return traffic;
 }
 

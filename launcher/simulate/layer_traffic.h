@@ -22,6 +22,14 @@ struct LayerShape {
   int64_t segment_bytes = 64 << 10;
 };
 
+/// How a strategy keeps experts from step to step, and splits their tokens.
+struct ExpertsKept {
+  std::vector<int> groups;  ///< as Strategy::dispatch_groups
+  sharding::DispatchPolicy policy = sharding::DispatchPolicy::nearest;
+  bool replicas = false;  ///< Strategy::keeps_replicas: copies are there and get summed gradients
+  bool slices = false;    ///< Strategy::slices_experts
+};
+
 struct LayerTraffic {
   std::vector<double> token_rows, expert_rows;  ///< per device
   std::vector<double> experts;                  ///< per device: that have rows
@@ -35,11 +43,11 @@ class LayerPlanner {
   LayerPlanner(const LayerShape& shape, const sharding::sim::Resources& resources, int layers);
 
   /// @param planned before the gate; @param widened after it.
-  /// @param counts [devices, experts]. @param groups as Strategy::dispatch_groups.
+  /// @param counts [devices, experts]. @param copies of plan_dispatch.
   LayerTraffic plan(int layer, const sharding::Ownership& owners,
                     const collectives::Placement& planned, const collectives::Placement& widened,
-                    std::span<const int64_t> counts, std::span<const int> groups,
-                    sharding::DispatchPolicy policy);
+                    std::span<const int64_t> counts, const ExpertsKept& how,
+                    std::span<const int> copies);
 
  private:
   struct Kept {
@@ -49,8 +57,10 @@ class LayerPlanner {
   };
 
   sharding::sim::Traffic sparse(std::span<const int> owners,
-                                const collectives::Placement& placement, bool reduce) const;
-  const Kept& kept(int layer, std::span<const int> owners, const collectives::Placement& placement);
+                                const collectives::Placement& placement, bool reduce,
+                                double element_bytes) const;
+  const Kept& kept(int layer, std::span<const int> owners, const collectives::Placement& placement,
+                   const ExpertsKept& how);
   void add_tokens(const sharding::DispatchPlan& plan, LayerTraffic& traffic) const;
 
   LayerShape shape_;

@@ -163,6 +163,7 @@ class Simulation {
     shape_ = {.layers = inputs.layers, .sources = inputs.devices(), .experts = inputs.experts};
     tracker_.emplace(shape_, static_cast<int>(config_.fssdp.window), config_.fssdp.forecast);
     owners_.emplace(strategy_->initial_owners());
+    residents_ = residents(*owners_);
     for (int64_t step = 1; step <= kLongestInterval && interval_ == 0; ++step)
       if (strategy_->moves_owners(step)) interval_ = step;
   }
@@ -183,7 +184,7 @@ class Simulation {
     result_.loads_seconds += watch.lap();
     plan(loads, timed);
     result_.plan_seconds += watch.lap();
-    if (timed) result_.steps.push_back(timing_->time(layers_, *owners_));
+    if (timed) result_.steps.push_back(timing_->time(layers_, held()));
     result_.replay_seconds += watch.lap();
     tracker_->record(loads);
     // Numbered so that the last step of the warm-up is the first after which owners move.
@@ -194,7 +195,11 @@ class Simulation {
 
   void plan(const sharding::StepLoads& loads, bool timed) {
     const std::vector<Placement> placements = strategy_->plan_step(*owners_, *tracker_);
-    const std::vector<int> groups = strategy_->dispatch_groups();
+    const std::vector<std::vector<int>> copies = strategy_->copies();
+    const ExpertsKept how{.groups = strategy_->dispatch_groups(),
+                          .policy = strategy_->dispatch(),
+                          .replicas = strategy_->keeps_replicas(),
+                          .slices = strategy_->slices_experts()};
     layers_.clear();
     for (int l = 0; l < shape_.layers; ++l) {
       const Placement& planned = placements[static_cast<size_t>(l)];
@@ -202,23 +207,53 @@ class Simulation {
       if (strategy_->plans_after_gate())
         widened = strategy_->plan_after_gate(l, *owners_, planned, loads.layer(l));
       if (!timed) continue;
-      layers_.push_back(planner_->plan(l, *owners_, planned, widened ? *widened : planned,
-                                       loads.layer(l), groups, strategy_->dispatch()));
+      layers_.push_back(
+          planner_->plan(l, *owners_, planned, widened ? *widened : planned, loads.layer(l), how,
+                         copies.empty() ? std::span<const int>() : copies[static_cast<size_t>(l)]));
     }
   }
 
+  // Where state is: owners, and replicas that stay.
+  std::vector<Placement> residents(const sharding::Ownership& owners) const {
+    if (strategy_->keeps_replicas()) return strategy_->residents();
+    std::vector<Placement> places;
+    for (int l = 0; l < owners.layers(); ++l) places.push_back(owners.placement(l));
+    return places;
+  }
+
+  StepTiming::Held held() const {
+    StepTiming::Held held;
+    for (const Placement& layer : residents_) {
+      held.emplace_back();
+      for (int d = 0; d < layer.devices(); ++d)
+        held.back().push_back(strategy_->slices_experts()
+                                  ? static_cast<double>(layer.experts()) / layer.devices()
+                                  : layer.held_by(d));
+    }
+    return held;
+  }
+
+  // Parameters and both moments go to every place that did not have them, from the owner before.
   void move_to(const sharding::Ownership& next) {
-    const std::vector<sharding::OwnerMove> moves = sharding::moves(*owners_, next);
+    const std::vector<Placement> places = residents(next);
     const double domains = static_cast<double>(options_.devices) / topology_.ranks();
     const double state = 3 * sizeof(Real) * expert_elements() / domains;
     std::vector<double> loads(resources_->count());
-    for (const sharding::OwnerMove& move : moves) resources_->add(move.from, move.to, state, loads);
-    if (!moves.empty()) {
+    double moves = 0;
+    for (int l = 0; l < next.layers() && !strategy_->slices_experts(); ++l)
+      for (int e = 0; e < next.experts(); ++e)
+        for (const int device : places[static_cast<size_t>(l)].holders(e)) {
+          if (residents_[static_cast<size_t>(l)].holds(e, device)) continue;
+          resources_->add(owners_->owner(l, e), device, state, loads);
+          ++moves;
+        }
+    if (moves > 0) {
       ++moved_;
       moved_seconds_ += resources_->seconds(loads) + resources_->links().between_latency_s;
-      moved_bytes_ += state * static_cast<double>(moves.size()) * domains;
+      moved_bytes_ += state * moves * domains;
     }
     owners_ = next;
+    residents_ = places;
   }
 
   SimulationResult finish() {
@@ -261,6 +296,7 @@ class Simulation {
   sharding::LoadShape shape_;
   std::optional<sharding::LoadTracker> tracker_;
   std::optional<sharding::Ownership> owners_;
+  std::vector<Placement> residents_;  // per layer
   std::optional<LayerPlanner> planner_;
   std::optional<StepTiming> timing_;
   std::vector<LayerTraffic> layers_;

@@ -55,7 +55,7 @@ const sim::Traffic* StepTiming::traffic_of(size_t op, std::span<const LayerTraff
   }
 }
 
-void StepTiming::prepare(std::span<const LayerTraffic> layers, const sharding::Ownership& owners) {
+void StepTiming::prepare(std::span<const LayerTraffic> layers, const Held& held) {
   const StepProgram& step = *in_.step;
   inputs_ = {.program = &step.program, .resources = in_.resources, .device = in_.device};
   for (size_t i = 0; i < step.rows_layer.size(); ++i) {
@@ -69,9 +69,8 @@ void StepTiming::prepare(std::span<const LayerTraffic> layers, const sharding::O
       const bool gradients =
           step.program.ops[op].kind == static_cast<int>(graph::OpKind::expert_reduce);
       const double chunk = gradients ? in_.gradient_chunk_bytes : in_.expert_chunk_bytes;
-      std::ranges::fill(bytes, 0.0);
-      for (const int owner : owners.layer(step.moe_layer[op]))
-        bytes[static_cast<size_t>(owner)] += chunk;
+      const std::vector<double>& here = held[static_cast<size_t>(step.moe_layer[op])];
+      for (size_t d = 0; d < bytes.size(); ++d) bytes[d] = here[d] * chunk;
       replicas_[op] = sim::replica_traffic(bytes, in_.all, *in_.resources);
     }
     inputs_.traffic.push_back(traffic_of(op, layers));
@@ -235,10 +234,9 @@ void StepTiming::add_bounds(std::span<const LayerTraffic> layers, SimulatedStep&
   step.layer_seconds = mean(step.layers);
 }
 
-SimulatedStep StepTiming::time(std::span<const LayerTraffic> layers,
-                               const sharding::Ownership& owners) {
+SimulatedStep StepTiming::time(std::span<const LayerTraffic> layers, const Held& held) {
   runs_.clear();
-  prepare(layers, owners);
+  prepare(layers, held);
   SimulatedStep step;
   const double end = run_update(run_micro_batches(inputs_));
   step.seconds = end + in_.outside_seconds;

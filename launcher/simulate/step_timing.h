@@ -23,10 +23,12 @@ class StepTiming {
     double outside_seconds = 0;  ///< of a step, outside of its operations
     double expert_chunk_bytes = 0, gradient_chunk_bytes = 0;  ///< of one expert on its way
   };
+  using Held = std::vector<std::vector<double>>;
   explicit StepTiming(const Setup& setup);
 
-  /// @param layers per MoE layer. @param owners of all layers.
-  SimulatedStep time(std::span<const LayerTraffic> layers, const sharding::Ownership& owners);
+  /// @param layers per MoE layer. @param held [layer][device]: experts whose state is there, in
+  ///   parts where devices have slices.
+  SimulatedStep time(std::span<const LayerTraffic> layers, const Held& held);
 
   /// Every run of the step timed last: its program and record, in order. The middle micro-batches
   /// of more than three appear once.
@@ -38,7 +40,7 @@ class StepTiming {
   std::span<const RunOf> runs() const { return runs_; }
 
  private:
-  void prepare(std::span<const LayerTraffic> layers, const sharding::Ownership& owners);
+  void prepare(std::span<const LayerTraffic> layers, const Held& held);
   const sharding::sim::Traffic* traffic_of(size_t op, std::span<const LayerTraffic> layers);
   double run_micro_batches(sharding::sim::RunInputs& inputs);
   double run_update(double begin);

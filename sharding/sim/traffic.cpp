@@ -74,6 +74,36 @@ Traffic sparse_traffic(const collectives::SparseSchedule& schedule, const Resour
   return traffic;
 }
 
+Traffic joined(const Traffic& first, const Traffic& second) {
+  std::vector<Flow> flows;
+  for (const Traffic* each : {&first, &second})
+    for (const Flow& flow : each->flows->flows()) {
+      const double bytes = flow.units * each->bytes_per_unit;
+      flows.push_back(each->reversed ? Flow{flow.destination, flow.source, bytes}
+                                     : Flow{flow.source, flow.destination, bytes});
+    }
+  Traffic traffic;
+  traffic.flows = std::make_shared<FlowSet>(first.flows->devices(), std::move(flows));
+  traffic.latency_s = first.latency_s + second.latency_s;
+  return traffic;
+}
+
+Traffic slices_traffic(const collectives::Placement& placement, double bytes, bool reversed,
+                       const Resources& resources) {
+  const int devices = placement.devices();
+  std::vector<Flow> flows;
+  for (int d = 0; d < devices; ++d) {
+    const double each = placement.held_by(d) * bytes / devices;
+    for (int s = 0; s < devices && each > 0; ++s)
+      if (s != d) flows.push_back({s, d, each});
+  }
+  Traffic traffic;
+  traffic.flows = std::make_shared<FlowSet>(devices, std::move(flows));
+  traffic.reversed = reversed;
+  traffic.latency_s = exchange_latency(resources, *traffic.flows);
+  return traffic;
+}
+
 Traffic all_gather_traffic(double bytes, const Surroundings& all, const Resources& resources) {
   Traffic traffic;
   traffic.loads.assign(resources.count(), 0);

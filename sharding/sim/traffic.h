@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "collectives/placement.h"
 #include "collectives/sparse_schedule.h"
 #include "sharding/dispatch.h"
 #include "sharding/sim/cluster.h"
@@ -53,6 +54,14 @@ double exchange_latency(const Resources& resources, const FlowSet& flows);
 
 /// A sparse collective's transfers; units are bytes.
 Traffic sparse_traffic(const collectives::SparseSchedule& schedule, const Resources& resources);
+
+/// Two collectives one after the other on the same devices, as one; units are bytes.
+Traffic joined(const Traffic& first, const Traffic& second);
+
+/// Every holder of an expert gets a slice of it from each device (or, reversed, gives one back);
+/// units are bytes. @param bytes of an expert.
+Traffic slices_traffic(const collectives::Placement& placement, double bytes, bool reversed,
+                       const Resources& resources);
 
 /// The whole cluster around the simulated devices, which are the first of `devices`: other domains
 /// do what these do.

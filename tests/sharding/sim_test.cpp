@@ -190,6 +190,35 @@ TEST(SimulatorTest, CollectivesOfAllWaitForAll) {
     EXPECT_DOUBLE_EQ(record.at(1, rank).end, 9 + 2);  // half of it enters each node
 }
 
+TEST(TrafficTest, SlicesComeFromAllDevices) {
+  const Resources resources(kNodes, links());
+  collectives::Placement placement(3, 4);
+  placement.add(0, 1);
+  placement.add(1, 1);
+  placement.add(2, 3);
+  std::vector<double> loads(resources.count());
+  add_loads(slices_traffic(placement, 8, false, resources), resources, loads);
+  EXPECT_DOUBLE_EQ(loads[resources.port_in(1)], 4);     // 2 experts, 2 bytes of device 0
+  EXPECT_DOUBLE_EQ(loads[resources.adapter_in(1)], 8);  // and of each of the other node's
+  EXPECT_DOUBLE_EQ(loads[resources.adapter_out(1)], 4);
+  std::vector<double> back(resources.count());
+  add_loads(slices_traffic(placement, 8, true, resources), resources, back);
+  EXPECT_DOUBLE_EQ(back[resources.adapter_out(1)], 8);
+  EXPECT_DOUBLE_EQ(back[resources.port_out(1)], 4);
+}
+
+TEST(TrafficTest, JoinedCollectivesMoveTheBytesOfBoth) {
+  const Resources resources(kNodes, links());
+  const Traffic one = flows({{0, 2, 3}});
+  Traffic other = flows({{0, 2, 5}});
+  other.reversed = true;
+  other.bytes_per_unit = 2;
+  std::vector<double> loads(resources.count());
+  add_loads(joined(one, other), resources, loads);
+  EXPECT_DOUBLE_EQ(loads[resources.adapter_out(0)], 3);
+  EXPECT_DOUBLE_EQ(loads[resources.adapter_in(0)], 10);
+}
+
 TEST(SyntheticLoadsTest, RowsSumAndRespectTheLimit) {
   for (const LoadKind kind : {LoadKind::even, LoadKind::zipf, LoadKind::dirichlet}) {
     const SyntheticLoads loads{.kind = kind,

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <mutex>
 #include <numeric>
@@ -12,6 +13,7 @@
 #include "runtime/base/error.h"
 #include "runtime/io/file.h"
 #include "runtime/io/npy.h"
+#include "sharding/strategy.h"
 #include "tests/launcher/train/rank_run.h"
 #include "tests/launcher/train/tiny_run.h"
 
@@ -115,8 +117,9 @@ TEST_F(SimulateTest, ReplaysTheOperationsOfTheExecutor) {
 }
 
 TEST_F(SimulateTest, CriticalPathAddsUpToTheStep) {
-  for (const char* strategy : {"ep", "fsdp", "fssdp", "fssdp-rm"}) {
+  for (const std::string& strategy : sharding::strategy_names()) {
     SimulationOptions each = options(strategy, "zipf:1.2");
+    each.config.rearrange.every = 2;
     each.cluster.links.between_gb_per_s = 1e-4;
     each.cluster.links.between_latency_us = 50;
     const SimulationResult result = simulate(each);
@@ -137,6 +140,33 @@ TEST_F(SimulateTest, CopiesTakeTheBusiestDevicesLoad) {
   EXPECT_LT(fssdp.step_seconds, 0.9 * ep.step_seconds);
   EXPECT_EQ(median_step(ep).link_bytes[static_cast<size_t>(graph::OpKind::expert_gather)], 0);
   EXPECT_GT(median_step(fssdp).link_bytes[static_cast<size_t>(graph::OpKind::expert_gather)], 0);
+}
+
+// Replicas that stay move no parameters, but the sums of their gradients twice.
+TEST_F(SimulateTest, ReplicasThatStayAreReducedAndGivenTheSum) {
+  SimulationOptions each = options("eplb", "zipf:2,noise=0");
+  each.config.rearrange.every = 2;
+  const SimulationResult result = simulate(each);
+  const SimulatedStep& step = median_step(result);
+  EXPECT_EQ(step.link_bytes[static_cast<size_t>(graph::OpKind::expert_gather)], 0);
+  EXPECT_GT(step.link_bytes[static_cast<size_t>(graph::OpKind::expert_reduce)], 0);
+  EXPECT_GT(result.moved_bytes_per_step, 0);
+}
+
+// laer: every device gets its experts whole from all others' slices, whatever the layout.
+TEST_F(SimulateTest, SlicesAreRestoredWhole) {
+  SimulationOptions each = options("laer", "even");
+  each.devices = 4;
+  const SimulationResult result = simulate(each);
+  const auto& model = each.config.model;
+  const double expert = (model.gated() ? 3.0 : 2.0) * static_cast<double>(model.d_model) *
+                        static_cast<double>(model.expert_hidden) * sizeof(Real);
+  const double restores =
+      median_step(result).link_bytes[static_cast<size_t>(graph::OpKind::expert_gather)];
+  // Two devices of a node; half of every slice comes from the other node.
+  const double slots = restores / (expert / 4 * 2) / 2 / static_cast<double>(model.layers);
+  EXPECT_NEAR(slots, std::round(slots), 1e-9);
+  EXPECT_GE(slots, 2);
 }
 
 TEST_F(SimulateTest, SlowLinksShowInGathers) {
