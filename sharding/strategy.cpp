@@ -3,6 +3,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/nearest_name.h"
 #include "sharding/node_map.h"
+#include "sharding/strategies/balanced_sparse.h"
 #include "sharding/strategies/expert_parallel.h"
 #include "sharding/strategies/fastermoe.h"
 #include "sharding/strategies/fully_sharded.h"
@@ -39,6 +40,11 @@ std::optional<collectives::Placement> Strategy::plan_after_gate(int, const Owner
   return std::nullopt;
 }
 
+HolderRows Strategy::split_rows(std::span<const int64_t>, std::span<const int>,
+                                const collectives::Placement&) {
+  throw InvalidArgument(concat("strategy ", name(), " does not split rows"));
+}
+
 bool Strategy::moves_owners(int64_t) const {
   return false;
 }
@@ -73,6 +79,8 @@ bool strategy_needs_cost(const std::string& name) {
 }
 
 std::unique_ptr<Strategy> make_strategy(const std::string& name, StrategyInputs inputs) {
+  if (inputs.balanced_model && (name == "fssdp" || name == "fssdp-rm"))
+    return std::make_unique<BalancedSparse>(std::move(inputs), name == "fssdp-rm");
   if (name == "fssdp") return std::make_unique<Sparse>(std::move(inputs), false);
   if (name == "fssdp-rm") return std::make_unique<Sparse>(std::move(inputs), true);
   if (name == "ep") return std::make_unique<ExpertParallel>(std::move(inputs));

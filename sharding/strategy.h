@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "collectives/placement.h"
+#include "sharding/balanced/problem.h"
 #include "sharding/cost.h"
 #include "sharding/dispatch.h"
 #include "sharding/loads.h"
@@ -33,6 +34,8 @@ struct StrategyInputs {
   /// With state_bytes in it, owners move only where that pays within one interval.
   std::optional<LayerCost> cost = std::nullopt;
   RearrangeInputs rearrange = {};
+  /// fssdp and fssdp-rm: planner = balanced; without it the paper's algorithms.
+  std::optional<balanced::Model> balanced_model = std::nullopt;
 
   int devices() const { return static_cast<int>(node_of.size()); }
 };
@@ -79,6 +82,12 @@ class Strategy {
   virtual std::vector<int> dispatch_groups() const { return inputs_.node_of; }
   /// How tokens are split among an expert's holders.
   virtual DispatchPolicy dispatch() const { return inputs_.dispatch; }
+  /// Whether split_rows gives every holder's rows instead of dispatch().
+  virtual bool splits_rows() const { return false; }
+  /// Rows of each expert on each of its holders.
+  /// @param counts [devices, experts] of the layer, after drops. @param owners per expert.
+  virtual HolderRows split_rows(std::span<const int64_t> counts, std::span<const int> owners,
+                                const collectives::Placement& materialized);
 
   /// Per layer, [experts, devices]: slots that an expert has on a device in the last plan (of
   /// plan_dispatch); empty: one for each holder.

@@ -84,8 +84,10 @@ class LayerStudy {
     Placement placement = plan();
     const auto counts = loads_.at(i, layer_);
     const std::vector<int64_t> rows = balanced::rows_by_node(counts, loads_.experts, nodes_);
-    const balanced::Problem truth = problem(rows);
+    balanced::Problem truth = problem(rows);
+    truth.counts = counts;
     figure.bound = balanced::lower_bound(truth);
+    figure.bound_any_owner = balanced::lower_bound_any_owner(truth);
     figure.time = balanced::Draft(truth, placement).collectives_time();
     if (options_.planner == "balanced" && options_.correct)
       if (auto found = balanced::correct(truth, placement, true)) {

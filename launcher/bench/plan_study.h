@@ -33,6 +33,7 @@ struct StudyFigure {
   double balance = 1;  ///< rows of the busiest device over the mean
   sharding::balanced::LayerTime time;
   sharding::balanced::Bound bound;
+  double bound_any_owner = 0;
   double mean_rows = 0;
   int64_t crossing_rows = 0;  ///< from node to node, one way
   int added = 0, evicted = 0;

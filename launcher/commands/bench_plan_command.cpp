@@ -53,7 +53,7 @@ void print_row(const char* name, const std::vector<StudyFigure>& figures) {
   const Spread ratio =
       spread(figures, [](const auto& f) { return f.time.total() / f.bound.seconds; });
   const Spread any =
-      spread(figures, [](const auto& f) { return f.time.total() / f.bound.seconds_any_owner; });
+      spread(figures, [](const auto& f) { return f.time.total() / f.bound_any_owner; });
   double seconds = 0, crossing = 0, added = 0, corrected = 0;
   for (const StudyFigure& f : figures) {
     seconds += f.time.total();

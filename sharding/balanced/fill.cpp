@@ -39,24 +39,32 @@ class Group {
     if (kept < rows) items_.push({rows - kept, expert, false});
   }
   void bring(int expert, int64_t rows) { items_.push({rows, expert, true}); }
+  void take(const Item& item) { items_.push(item); }
 
-  void place(std::span<const int> devices) {
+  // What found no device.
+  std::vector<Item> place(std::span<const int> devices) {
+    std::vector<Item> left;
     for (int d : devices)
       if (draft_.free(d) > 0) room_.insert({level_ - load_[at(d)], d});
     while (!items_.empty() && !room_.empty()) {
       const Item item = items_.top();
       items_.pop();
       const auto device = device_for(item);
-      if (device == room_.end()) continue;
+      const int64_t rows =
+          device == room_.end() ? 0 : std::clamp<int64_t>(device->first, 0, item.rows);
+      if (device == room_.end() || (rows == 0 && !item.missing)) {
+        left.push_back(item);
+        continue;
+      }
       const auto [room, d] = *device;
-      const int64_t rows = std::clamp<int64_t>(room, 0, item.rows);
-      if (rows == 0 && !item.missing) continue;
       draft_.add(item.expert, d);
       load_[at(d)] += rows;
       room_.erase(device);
       if (draft_.free(d) > 0) room_.insert({room - rows, d});
       if (rows < item.rows) items_.push({item.rows - rows, item.expert, false});
     }
+    for (; !items_.empty(); items_.pop()) left.push_back(items_.top());
+    return left;
   }
 
  private:
@@ -197,16 +205,19 @@ void fill_all(const Problem& problem, Draft& draft) {
   group.place(devices);
 }
 
-void fill_nodes(const Problem& problem, int k, Draft& draft) {
+void fill_nodes(const Problem& problem, int k, bool spill, Draft& draft) {
   const auto wanted = wanted_experts(problem, k);
   const NodeRows rows(problem, wanted);
   const int64_t mean = mean_rows(problem);
   std::vector<int64_t> load(at(problem.nodes->devices()));
+  Group everyone(draft, load, mean);
   std::vector<int> owned;
   for (int n = 0; n < problem.nodes->nodes(); ++n) {
     const auto members = problem.nodes->members(n);
     const auto here = rows.node(n);
-    Group group(draft, load, std::max(mean, divided_up(rows.load(n), std::ssize(members))));
+    const int64_t level =
+        spill ? mean : std::max(mean, divided_up(rows.load(n), std::ssize(members)));
+    Group group(draft, load, level);
     owned.clear();
     for (int e = 0; e < problem.experts(); ++e)
       if (problem.nodes->node(problem.owner[at(e)]) == n) owned.push_back(e);
@@ -214,8 +225,14 @@ void fill_nodes(const Problem& problem, int k, Draft& draft) {
                      [&](int a, int b) { return here[at(a)] < here[at(b)]; });
     for (int e : owned) group.keep(e, here[at(e)], problem.owner[at(e)]);
     for (int e : wanted[at(n)]) group.bring(e, here[at(e)]);
-    group.place(members);
+    const std::vector<Item> left = group.place(members);
+    if (spill)
+      for (const Item& item : left)
+        if (!item.missing) everyone.take(item);
   }
+  std::vector<int> devices(load.size());
+  std::iota(devices.begin(), devices.end(), 0);
+  everyone.place(devices);
 }
 
 void fill_spare(const Problem& problem, Draft& draft) {
@@ -232,18 +249,26 @@ void fill_spare(const Problem& problem, Draft& draft) {
   for (int n = 0; n < nodes.nodes(); ++n) most = std::max(most, draft.link_chunks(n));
   const auto allowed = [&](int e, int d) {
     const int node = nodes.node(d);
-    return draft.free(d) > 0 && !draft.placement().holds(e, d) &&
+    return !draft.placement().holds(e, d) &&
            (problem.model->objective == Objective::balance || draft.on_node(node, e) > 0 ||
             draft.link_chunks(node) < most);
   };
-  while (!experts.empty()) {
+  int most_free = problem.slots;
+  std::vector<int> open;
+  for (int d = 0; d < nodes.devices(); ++d)
+    if (draft.free(d) > 0) open.push_back(d);
+  while (!experts.empty() && !open.empty()) {
     const int e = experts.top().expert;
     experts.pop();
     int best = -1;
-    for (int d = 0; d < nodes.devices(); ++d)
+    for (int d : open) {
       if (allowed(e, d) && (best < 0 || draft.free(d) > draft.free(best))) best = d;
+      if (best == d && draft.free(d) >= most_free) break;
+    }
+    if (best >= 0) most_free = draft.free(best);
     if (best < 0) continue;
     draft.add(e, best);
+    if (draft.free(best) == 0) std::erase(open, best);
     push(e);
   }
 }

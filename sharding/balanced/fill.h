@@ -9,8 +9,9 @@ namespace hecate::sharding::balanced {
 void fill_all(const Problem& problem, Draft& draft);
 
 /// Copies that keep rows on their node: every node takes the `k` experts that it sends most rows to
-/// and does not own, and levels its devices as fill_all does, among them.
-void fill_nodes(const Problem& problem, int k, Draft& draft);
+/// and does not own, and levels its devices as fill_all does, among them. @param spill what is then
+/// too much on a device goes to those of other nodes that have room.
+void fill_nodes(const Problem& problem, int k, bool spill, Draft& draft);
 
 /// What is free goes to the experts with most rows per holder, so that true loads that differ from
 /// the forecast find several holders. With objective time only where no exposed traffic comes of

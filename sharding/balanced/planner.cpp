@@ -44,29 +44,35 @@ int64_t enough_rows(const Problem& problem, int64_t least) {
   return static_cast<int64_t>(std::floor(static_cast<double>(least) * kLevelEnough));
 }
 
-// Where nothing more of the gather is exposed for it.
-void spend_spare(const Problem& problem, Draft& draft) {
-  Draft spent = draft;
-  fill_spare(problem, spent);
-  const bool free = spent.collectives_time().total() <= draft.collectives_time().total();
-  if (free || problem.model->objective == Objective::balance) draft = std::move(spent);
-}
-
 // How many experts to bring into every node: what the bound would, and less, for room to level.
-std::vector<int> bringing(const Problem& problem) {
+std::vector<int> bringing(const Problem& problem, int most) {
   const Model& model = *problem.model;
   const auto& link = model.cost.topology.between;
   const double hidden = std::min((model.hidden_gather_seconds - link.latency_s) * link.bytes_per_s /
                                      std::max(1.0, model.cost.gather_bytes),
                                  (model.hidden_reduce_seconds - link.latency_s) * link.bytes_per_s /
                                      std::max(1.0, model.cost.reduce_bytes));
-  const int most = bound_chunks(problem);
   const int free = static_cast<int>(std::clamp(hidden + 1e-6, 0.0, static_cast<double>(most)));
   std::vector<int> counts = {most, most - most / 4, most / 2, free};
   std::ranges::sort(counts);
   const auto repeated = std::ranges::unique(counts);
   counts.erase(repeated.begin(), repeated.end());
   return counts;
+}
+
+// Every expert's rows up or down by up to a fifth, what a forecast may well miss.
+std::vector<int64_t> shaken_rows(const Problem& problem) {
+  std::vector<int64_t> rows(problem.node_rows.begin(), problem.node_rows.end());
+  const auto experts = problem.owner.size();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto turn = static_cast<int64_t>((i % experts + 1) * 0x9E3779B97F4A7C15u >> 40 & 0x3FF);
+    rows[i] += rows[i] * (turn - 512) / 2560;
+  }
+  return rows;
+}
+
+int steps_for(const Problem& problem) {
+  return std::clamp(kStepWork / problem.nodes->devices(), kLeastSteps, kSteps);
 }
 
 class Candidates {
@@ -76,13 +82,29 @@ class Candidates {
     value_ = search_.weigh(best_);
   }
   void consider(Draft draft) {
-    spend_spare(problem_, draft);
     const Value value = search_.weigh(draft);
     if (!search_.better(value, value_)) return;
     value_ = value;
     best_ = std::move(draft);
   }
-  void improve(int64_t enough) { value_ = search_.improve(best_, kSteps, false, enough); }
+  // Candidates from now on must not be worse than the best so far on the forecast, and are chosen
+  // by what they come to where the forecast misses, too.
+  void shake(const Problem& shaken) {
+    search_.weigh_also(shaken, value_.time.total());
+    value_ = search_.weigh(best_);
+  }
+  // Free slots cost nothing as long as no more of the collectives is exposed.
+  void spend_spare() {
+    Draft spent = best_;
+    fill_spare(problem_, spent);
+    const Value value = search_.weigh(spent);
+    if (!search_.allowed(value) || search_.better(value_, value)) return;
+    value_ = value;
+    best_ = std::move(spent);
+  }
+  void improve(int64_t enough) {
+    value_ = search_.improve(best_, steps_for(problem_), false, enough);
+  }
   const Draft& best() const { return best_; }
   const Value& value() const { return value_; }
 
@@ -98,22 +120,35 @@ class Candidates {
 LayerPlan plan_layer(const Problem& problem, int t) {
   check(problem);
   LayerPlan plan;
-  plan.bound = lower_bound(problem);
+  // Ports are modelled from what nodes send, so the bound leaves them out as well.
+  Problem by_node = problem;
+  by_node.counts = {};
+  plan.bound = lower_bound(by_node);
   Candidates candidates(problem);
   const auto consider = [&](auto&& fill) {
     Draft draft(problem);
     fill(draft);
     candidates.consider(std::move(draft));
   };
+  std::vector<int64_t> shaken;
+  Problem other = problem;
   if (problem.slots > 0) {
-    consider([&](Draft& draft) { fill_all(problem, draft); });
-    if (problem.model->objective == Objective::time && problem.nodes->nodes() > 1)
-      for (int k : bringing(problem))
-        consider([&](Draft& draft) { fill_nodes(problem, k, draft); });
     if (t > 0)
       candidates.consider(Draft(
           problem, materialize(Placement::from_owners(problem.owner, problem.nodes->devices()),
                                totals(problem), t, problem.slots, problem.nodes->node_of())));
+    if (problem.model->objective == Objective::time && std::ssize(problem.node_rows) <= kShaken) {
+      shaken = shaken_rows(problem);
+      other.node_rows = shaken;
+      candidates.shake(other);
+    }
+    consider([&](Draft& draft) { fill_all(problem, draft); });
+    if (problem.model->objective == Objective::time && problem.nodes->nodes() > 1)
+      for (int k : bringing(problem, plan.bound.chunks))
+        for (const bool spill : {false, true})
+          if (!spill || problem.nodes->nodes() > 2)
+            consider([&](Draft& draft) { fill_nodes(problem, k, spill, draft); });
+    candidates.spend_spare();
     candidates.improve(enough_rows(problem, plan.bound.rows));
   }
   plan.placement = candidates.best().placement();
@@ -142,7 +177,7 @@ std::optional<Correction> correct(const Problem& problem, const Placement& plann
   const Value was = search.weigh(before);
   const int64_t least = lower_bound(problem).rows;
   const int64_t enough = enough_rows(problem, least);
-  const Value is = search.improve(after, kSteps, evict, enough);
+  const Value is = search.improve(after, steps_for(problem), evict, enough);
   if (!search.better(is, was)) return std::nullopt;
   Correction found{.placement = after.placement()};
   for (int e = 0; e < problem.experts(); ++e) {

@@ -22,7 +22,7 @@ struct LayerPlan {
 
 /// Chooses copies for a forecast: the best of several constructions (fill.h: levelled over all
 /// devices; levelled inside nodes with various numbers of experts brought into each; algorithm 1
-/// with `t` and the problem's slots), improved copy by copy. At most kSteps copies are tried.
+/// with `t` and the problem's slots), improved copy by copy.
 /// Pure: equal problems, equal plans; work is bounded by counts of operations.
 /// @param t of algorithm 1; 0: without it.
 /// @throws InvalidArgument for sizes that disagree or negative rows.
@@ -54,7 +54,10 @@ std::optional<Correction> correct(const Problem& problem, const collectives::Pla
 /// owner, then the lower index.
 std::vector<int> balanced_owners(const Problem& problem);
 
-inline constexpr int kSteps = 24;
+/// Copies tried one by one: kStepWork / devices, within these limits.
+inline constexpr int kSteps = 24, kLeastSteps = 4, kStepWork = 2048;
+/// Plans of at most so many nodes x experts also look at rows that the forecast might miss.
+inline constexpr int kShaken = 1024;
 inline constexpr double kLevelEnough = 1.002;
 
 }  // namespace hecate::sharding::balanced

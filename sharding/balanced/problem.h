@@ -46,7 +46,9 @@ struct Problem {
   const NodeMap* nodes = nullptr;
   std::span<const int> owner;          ///< per expert
   std::span<const int64_t> node_rows;  ///< [nodes, experts]: what a node's devices send an expert
-  int slots = 0;                       ///< copies that a device has room for beside what it owns
+  /// [devices, experts] of the same rows, or empty; only bounds look at it.
+  std::span<const int64_t> counts = {};
+  int slots = 0;  ///< copies that a device has room for beside what it owns
 
   int experts() const { return static_cast<int>(owner.size()); }
   int64_t rows(int node, int expert) const {

@@ -41,12 +41,24 @@ Value Search::weigh(const Draft& draft) {
     value.time.gather = gathered_time_.gather + extra_gather_seconds(*problem_, *gathered_, draft);
   value.time.compute = split_.time().compute;
   value.time.exchange = split_.time().exchange;
+  value.score = value.time.total();
+  if (other_ == nullptr) return value;
+  other_split_.split(*other_, draft.placement());
+  value.score =
+      (2 * value.score - value.time.compute - value.time.exchange + other_split_.time().total()) /
+      2;
   return value;
+}
+
+void Search::weigh_also(const Problem& other, double most) {
+  other_ = &other;
+  most_ = most;
 }
 
 bool Search::better(const Value& a, const Value& b) const {
   if (problem_->model->objective == Objective::balance && a.rows != b.rows) return a.rows < b.rows;
-  return a.time.total() < b.time.total();
+  if (problem_->model->objective == Objective::balance) return a.time.total() < b.time.total();
+  return allowed(a) && a.score < b.score;
 }
 
 Value Search::improve(Draft& draft, int steps, bool evict, int64_t enough) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <limits>
 #include <vector>
 
 #include "sharding/balanced/draft.h"
@@ -10,6 +11,7 @@ namespace hecate::sharding::balanced {
 struct Value {
   LayerTime time;
   int64_t rows = 0;  ///< of the busiest device
+  double score = 0;  ///< of objective time: seconds, the mean over the rows that are weighed
 };
 
 /// Weighs placements of one problem and improves them copy by copy.
@@ -20,7 +22,11 @@ class Search {
   explicit Search(const Problem& problem, const Draft* gathered = nullptr);
 
   Value weigh(const Draft& draft);
-  /// Whether a is better: less time, or fewer rows and, of equal rows, less time.
+  /// From now on objective time goes by the mean of the problem's rows and of others, which the
+  /// forecast might miss, among placements that take no longer than `most` for the problem's own.
+  void weigh_also(const Problem& other, double most);
+  bool allowed(const Value& value) const { return value.time.total() <= most_; }
+  /// Whether a is better: allowed and a lower score, or fewer rows and, of equal rows, less time.
   bool better(const Value& a, const Value& b) const;
   /// Adds copies, up to `steps`, each the better of two: one that relieves the busiest devices, one
   /// that keeps most rows on the node whose link is busiest. Goes on through copies that do not pay
@@ -45,7 +51,9 @@ class Search {
   const Problem* problem_;
   const Draft* gathered_;
   LayerTime gathered_time_;
-  Splitter split_;
+  Splitter split_, other_split_;
+  const Problem* other_ = nullptr;
+  double most_ = std::numeric_limits<double>::infinity();
   std::vector<int> everyone_, victim_;  // per device: the copy with fewest rows, -1: none
   std::vector<char> tight_;
   std::vector<int64_t> busy_rows_;

@@ -8,6 +8,8 @@ namespace {
 
 // Below this share of the layer's time no row is sent to another node for the sake of balance.
 constexpr double kWorthALook = 1e-3;
+// Levels between the mean and that without such rows, tried from above as long as time falls.
+constexpr int kLevels = 6;
 
 size_t at(int i) {
   return static_cast<size_t>(i);
@@ -146,25 +148,36 @@ void Splitter::level_across() {
   const bool always = model.objective == Objective::balance;
   if (level_ == mean_ || (!always && most < kWorthALook * time_.total())) return;
   const Places places{.first = first_, .bin = device_, .bins = problem_->nodes->devices()};
-  const LayerTime before = time_;
-  const int64_t highest = level_;
-  kept_rows_ = rows_;
-  kept_load_ = load_;
-  const int64_t lowest = leveller_.level(places, rows_, load_, mean_);
-  level_ = lowest;
-  time_ = weigh();
-  if (always || time_.total() <= before.total()) {
+  const int64_t excess = level_ - mean_;
+  const auto lower = [&](int64_t level) {
+    level_ = leveller_.level(places, rows_, load_, level);
+    time_ = weigh();
+    return level_ == level;
+  };
+  if (always) {
+    lower(mean_);
     tight_.assign(leveller_.tight().begin(), leveller_.tight().end());
     return;
   }
-  rows_ = kept_rows_;
-  load_ = kept_load_;
-  level_ = leveller_.level(places, rows_, load_, (lowest + highest) / 2);
-  time_ = weigh();
-  if (time_.total() <= before.total()) return;
+  LayerTime best = time_;
+  int64_t best_level = level_;
+  kept_rows_ = rows_;
+  kept_load_ = load_;
+  for (int part = kLevels - 1; part >= 0; --part) {
+    const bool reached = lower(mean_ + excess * part / kLevels);
+    if (time_.total() > best.total()) break;
+    best = time_;
+    best_level = level_;
+    kept_rows_ = rows_;
+    kept_load_ = load_;
+    if (reached) continue;
+    tight_.assign(leveller_.tight().begin(), leveller_.tight().end());
+    break;
+  }
+  if (time_.total() <= best.total()) return;
   rows_.swap(kept_rows_);
   load_.swap(kept_load_);
-  level_ = highest;
+  level_ = best_level;
   time_ = weigh();
 }
 
@@ -176,28 +189,39 @@ LayerTime Splitter::weigh() {
   in_.assign(at(nodes.nodes()), 0);
   for (int n = 0; n < nodes.nodes(); ++n)
     for (size_t e = 0; e < experts; ++e) out_[at(n)] += problem_->node_rows[at(n) * experts + e];
+  sent_ = out_;
+  port_in_.assign(load_.size(), 0);
+  kept_.assign(load_.size(), 0);
   for (const Group& group : groups_) {
     int64_t here = 0;
     for (int p = group.begin; p < group.end; ++p) here += rows_[at(p)];
     const int64_t wanted = problem_->rows(group.node, group.expert);
     out_[at(group.node)] -= std::min(wanted, here);
     in_[at(group.node)] += std::max<int64_t>(0, here - wanted);
+    // Every device of the node sends the same share, which its own copy keeps.
+    const auto members = static_cast<double>(nodes.members(group.node).size());
+    const double inside =
+        here > wanted ? static_cast<double>(wanted) / static_cast<double>(here) : 1.0;
+    for (int p = group.begin; p < group.end; ++p) {
+      const double arriving = inside * static_cast<double>(rows_[at(p)]);
+      const double own = std::min(arriving, static_cast<double>(wanted) / members);
+      port_in_[at(device_[at(p)])] += arriving - own;
+      kept_[at(device_[at(p)])] += own;
+    }
   }
   const auto link = static_cast<double>(
       std::max(*std::ranges::max_element(out_), *std::ranges::max_element(in_)));
   double port = 0;
   for (int n = 0; n < nodes.nodes(); ++n) {
     const auto members = nodes.members(n);
-    if (members.size() < 2) continue;
-    int64_t most = 0;
-    for (int d : members) most = std::max(most, load_[at(d)]);
-    port =
-        std::max(port, static_cast<double>(most) * (1 - 1 / static_cast<double>(members.size())));
+    const double sent =
+        static_cast<double>(sent_[at(n)] - out_[at(n)]) / static_cast<double>(members.size());
+    for (int d : members) port = std::max({port, port_in_[at(d)], sent - kept_[at(d)]});
   }
   const auto& topology = cost.topology;
-  const double seconds = (link > 0   ? topology.between.latency_s
-                          : port > 0 ? topology.inside.latency_s
-                                     : 0) +
+  const double seconds = (link > 0     ? topology.between.latency_s
+                          : port > 0.5 ? topology.inside.latency_s
+                                       : 0) +
                          cost.row_bytes * std::max(port / topology.inside.bytes_per_s,
                                                    link / topology.between.bytes_per_s);
   return {.compute = static_cast<double>(level_) * cost.seconds_per_row,

@@ -54,7 +54,8 @@ class Splitter {
   std::vector<int> first_, device_;  // places by expert, node, device
   std::vector<Group> groups_;
   std::vector<int> group_first_;  // per expert
-  std::vector<int64_t> rows_, load_, out_, in_, rest_, kept_rows_, kept_load_;
+  std::vector<int64_t> rows_, load_, out_, in_, rest_, kept_rows_, kept_load_, sent_;
+  std::vector<double> port_in_, kept_;
   std::vector<int> order_, sorted_, group_places_, tight_;
   Leveller leveller_;
   LayerTime time_;

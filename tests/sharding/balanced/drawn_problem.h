@@ -29,7 +29,12 @@ struct DrawnProblem {
     rows = rows_by_node(counts, drawn.experts, nodes);
   }
   Problem problem() const {
-    return {.model = &model, .nodes = &nodes, .owner = owner, .node_rows = rows, .slots = drawn.m};
+    return {.model = &model,
+            .nodes = &nodes,
+            .owner = owner,
+            .node_rows = rows,
+            .counts = counts,
+            .slots = drawn.m};
   }
   /// Up to m copies per device.
   collectives::Placement draw_placement() {
