@@ -15,6 +15,7 @@ struct FssdpConfig {
   int64_t window = 5;
   std::string forecast = "mean";
   bool calibrate = false;
+  std::string objective = "time";
   double expert_gflops = 0;
   std::string dense = "zero1";
   int64_t prefetch_depth = 1;
@@ -46,6 +47,10 @@ struct FssdpConfig {
           "left "
           "free, where the true load pays for it",
           any());
+    visit("objective", self.objective,
+          "planner = balanced: what plans make small, the layers' modelled time or the rows of the "
+          "busiest rank",
+          one_of({"time", "balance"}));
     visit(
         "expert_gflops", self.expert_gflops,
         "compute rate of experts that calibrate and new owners must pay off against, 10^9 flop/s; "

@@ -48,7 +48,7 @@ void add_plan_command(Command root) {
   const auto options = std::make_shared<Options>();
   command.option("--cases", options->cases, "FILE",
                  "placement cases as JSON: algorithm1, algorithm2, smartmoe, fastermoe, eplb, "
-                 "flexmoe, laer");
+                 "flexmoe, laer, balanced");
   command.option("--config", options->config, "FILE",
                  "a run's configuration: memory of each rank, t, m and the step are predicted");
   command.option("--set", options->overrides, "KEY=VALUE", "sets one key of the configuration");

@@ -70,6 +70,10 @@ void RunConfig::validate() const {
   HECATE_CHECK(!trace_loads || !model.expert_layers().empty(),
                "trace_loads = true, but no layer of the model has experts (model.moe_layers)");
   HECATE_CHECK(
+      planner != "balanced" || strategy == "auto" || strategy == "fssdp" || strategy == "fssdp-rm",
+      "planner = balanced: strategy ", strategy,
+      " has no copies that it could plan; expected fssdp or fssdp-rm");
+  HECATE_CHECK(
       !fssdp.calibrate || strategy == "auto" || strategy == "fssdp" || strategy == "fssdp-rm",
       "fssdp.calibrate = true: strategy ", strategy,
       " plans nothing from loads that the gate could correct; expected fssdp or fssdp-rm");

@@ -153,8 +153,10 @@ struct RunConfig {
           "how experts are placed over ranks; auto: fssdp (single on one rank)",
           one_of({"auto", "single", "fssdp", "fssdp-rm", "ep", "fsdp", "smartmoe", "fastermoe",
                   "flexmoe", "eplb", "laer"}));
-    visit("planner", self.planner, "what plans the placement; auto: the strategy's own",
-          one_of({"auto", "paper"}));
+    visit("planner", self.planner,
+          "what plans the placement; auto and paper: the strategy's own; balanced, for fssdp and "
+          "fssdp-rm: by an explicit cost of compute, exchanges and gathers",
+          one_of({"auto", "paper", "balanced"}));
     visit("trace_loads", self.trace_loads,
           "writes every step's expert loads to loads.npy in the run directory, for replay", any());
     visit("device", self.device, "what computes");

@@ -9,6 +9,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/nearest_name.h"
+#include "sharding/balanced/planner.h"
 #include "sharding/load_order.h"
 #include "sharding/materialization.h"
 #include "sharding/ownership.h"
@@ -153,6 +154,41 @@ void laer(Json& test) {
       rows_of(sharding::laer_layout(counts, input<int>(test, "slots"), layer_cost(test)).copies);
 }
 
+void balanced(Json& test) {
+  const sharding::NodeMap nodes(input<std::vector<int>>(test, "node_of_device"));
+  const auto owner = input<std::vector<int>>(test, "owner");
+  std::vector<int64_t> counts;
+  for (const auto& row : input<std::vector<std::vector<int64_t>>>(test, "load"))
+    counts.insert(counts.end(), row.begin(), row.end());
+  const auto rows = sharding::balanced::rows_by_node(counts, static_cast<int>(owner.size()), nodes);
+  const auto link = [&](const char* key) {
+    return collectives::Link{.bytes_per_s = input<double>(test, key), .latency_s = 0};
+  };
+  const auto t = input<int>(test, "t");
+  sharding::LayerCost cost{.topology = {.node_of = {nodes.node_of().begin(), nodes.node_of().end()},
+                                        .inside = link("bandwidth_inside"),
+                                        .between = link("bandwidth_between")},
+                           .seconds_per_row = input<double>(test, "seconds_per_row"),
+                           .row_bytes = input<double>(test, "row_bytes"),
+                           .gather_bytes = input<double>(test, "expert_bytes"),
+                           .reduce_bytes = input<double>(test, "expert_bytes")};
+  const auto model = sharding::balanced::model_hiding(
+      std::move(cost), t, sharding::balanced::objective(input<std::string>(test, "objective")));
+  const auto plan = sharding::balanced::plan_layer({.model = &model,
+                                                    .nodes = &nodes,
+                                                    .owner = owner,
+                                                    .node_rows = rows,
+                                                    .slots = input<int>(test, "m")},
+                                                   t);
+  Json& holders = test["holders"] = Json::array();
+  for (int e = 0; e < plan.placement.experts(); ++e)
+    holders.push_back(
+        std::vector<int>(plan.placement.holders(e).begin(), plan.placement.holders(e).end()));
+  test["rows"] = plan.rows;
+  test["seconds"] = plan.time.total();
+  test["bound_seconds"] = plan.bound.seconds;
+}
+
 using Planner = void (*)(Json&);
 const std::vector<std::pair<std::string, Planner>>& planners() {
   static const std::vector<std::pair<std::string, Planner>> all = {{"algorithm1", algorithm1},
@@ -161,7 +197,8 @@ const std::vector<std::pair<std::string, Planner>>& planners() {
                                                                    {"fastermoe", fastermoe},
                                                                    {"eplb", eplb},
                                                                    {"flexmoe", flexmoe},
-                                                                   {"laer", laer}};
+                                                                   {"laer", laer},
+                                                                   {"balanced", balanced}};
   return all;
 }
 

@@ -16,8 +16,12 @@ namespace hecate::launcher {
 /// - `flexmoe`: node_of_device, copies [experts, devices] (slots), load [devices, experts],
 ///   threshold, seconds_per_token, token_bytes, gradient_bytes, inside and between (bytes per
 ///   second) -> new_copies.
-/// - `laer`: node_of_device, load [devices, experts], slots, seconds_per_token, token_bytes, inside,
+/// - `laer`: node_of_device, load [devices, experts], slots, seconds_per_token, token_bytes,
+/// inside,
 ///   between -> copies [experts, devices].
+/// - `balanced`: node_of_device, owner, load [devices, experts], t, m, objective (time or balance),
+///   seconds_per_row, row_bytes, expert_bytes, bandwidth_inside, bandwidth_between -> holders, rows
+///   (of the busiest device), seconds, bound_seconds.
 /// @param source names the text in errors. @return JSON, one case per line.
 /// @throws InvalidArgument for text that is no JSON, another kind (listing these), or a case that
 ///   lacks an input or has an impossible one: kind, number and key are named.

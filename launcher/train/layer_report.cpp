@@ -5,6 +5,8 @@
 #include <numeric>
 #include <vector>
 
+#include "sharding/balanced/planner.h"
+
 namespace hecate::launcher {
 namespace {
 
@@ -29,6 +31,21 @@ void LayerReport::add(const LayerUse& use) {
   for (int expert = 0; expert < use.placement->experts(); ++expert)
     replicas += std::ssize(use.placement->holders(expert));
   if (use.cost == nullptr) return;
+  if (use.strategy != nullptr && use.strategy->inputs().balanced_model) {
+    const sharding::StrategyInputs& inputs = use.strategy->inputs();
+    const sharding::NodeMap nodes(inputs.node_of);
+    const auto sent =
+        sharding::balanced::rows_by_node(use.kept, static_cast<int>(use.owner.size()), nodes);
+    const sharding::balanced::Problem problem{.model = &*inputs.balanced_model,
+                                              .nodes = &nodes,
+                                              .owner = use.owner,
+                                              .node_rows = sent,
+                                              .counts = use.kept,
+                                              .slots = use.strategy->slots()};
+    modelled_seconds += sharding::balanced::layer_time(problem, *use.placement, *use.plan).total();
+    bound_seconds += sharding::balanced::lower_bound(problem).seconds;
+    return;
+  }
   modelled_seconds += sharding::layer_seconds(*use.cost, *use.plan);
   bound_seconds += use.cost->seconds_per_row * static_cast<double>(total) / use.devices;
 }

@@ -5,6 +5,7 @@
 #include "collectives/placement.h"
 #include "sharding/cost.h"
 #include "sharding/dispatch.h"
+#include "sharding/strategy.h"
 
 namespace hecate::launcher {
 
@@ -16,6 +17,8 @@ struct LayerUse {
   const collectives::Placement* placement = nullptr;  ///< P', owners included
   const sharding::DispatchPlan* plan = nullptr;
   const sharding::LayerCost* cost = nullptr;  ///< null: not known
+  /// That made the plan; one that plans by a model also gives exposed collectives and its bound.
+  const sharding::Strategy* strategy = nullptr;
 };
 
 /// How a MoE layer's experts were placed in a step, and what that was worth. Rows are tokens'
@@ -28,8 +31,12 @@ struct LayerReport {
   int64_t replicas = 0;            ///< copies besides the owners', in the last micro-batch
   /// Share of the tokens that the forecast before the step had at other experts, 0 to 1.
   double forecast_error = 0;
-  double modelled_seconds = 0;  ///< exchanges and experts as planned; 0: no cost is known
-  double bound_seconds = 0;     ///< experts alone, were all devices equally loaded
+  /// Exchanges and experts as planned (planner = balanced: and exposed collectives); 0: no cost is
+  /// known.
+  double modelled_seconds = 0;
+  /// Experts alone, were all devices equally loaded; with planner = balanced the proven lower bound
+  /// of all plans.
+  double bound_seconds = 0;
 
   void add(const LayerUse& use);
   /// Busiest device over the mean of `devices`; 0 without rows.

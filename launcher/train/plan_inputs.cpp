@@ -106,7 +106,7 @@ sharding::OverlapDegree overlap_of(const RunConfig& config, const PlanInputs& in
 
 bool needs_expert_rate(const RunConfig& config) {
   if (config.fssdp.expert_gflops > 0 || config.model.expert_layers().empty()) return false;
-  if (sharding::strategy_needs_cost(config.strategy)) return true;
+  if (sharding::strategy_needs_cost(config.strategy) || config.planner == "balanced") return true;
   const bool plans =
       config.strategy == "auto" || config.strategy == "fssdp" || config.strategy == "fssdp-rm";
   return plans && (config.fssdp.calibrate || config.fssdp.reshard_every > 0);

@@ -66,8 +66,9 @@ std::vector<std::string> settings_that_fit(const RunConfig& config, const PlanIn
 int fitting_capacity(const RunConfig& config, const PlanInputs& inputs, double load_factor) {
   // What the forecast gathers, and as much again where the gate may correct it.
   const int t = inputs.overlap_degree;
-  const int most =
-      config.fssdp.calibrate ? std::min(2 * t, static_cast<int>(config.model.experts)) : t;
+  const int most = config.fssdp.calibrate || config.planner == "balanced"
+                       ? std::min(2 * t, static_cast<int>(config.model.experts))
+                       : t;
   if (config.device.memory_gib <= 0) return most;
   const int64_t none = bytes_with(config, inputs, 0, load_factor);
   PlanInputs without = inputs;

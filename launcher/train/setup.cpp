@@ -46,6 +46,7 @@ EngineOptions engine_options(const RunConfig& config) {
   options.threads = compute_threads(config.device);
   if (config.device.kind == "paced") options.pace_flops_per_s = 1e9 * config.device.pace_gflops;
   options.sharded.strategy = config.strategy == "auto" ? "fssdp" : config.strategy;
+  options.sharded.planner = config.planner;
   options.sharded.fssdp = config.fssdp;
   options.sharded.rearrange = config.rearrange;
   options.sharded.overlap_degree =
@@ -71,6 +72,7 @@ EngineOptions engine_options(const RunConfig& config, const Job& job, const Plan
   options.topology = inputs.topology;
   if (options.device == DeviceKind::cuda) options.device_index = device_index_of(job);
   options.sharded.strategy = config.strategy == "auto" ? "fssdp" : config.strategy;
+  options.sharded.planner = config.planner;
   options.sharded.fssdp = config.fssdp;
   options.sharded.overlap_degree = inputs.overlap_degree;
   options.sharded.memory_capacity = inputs.memory_capacity;

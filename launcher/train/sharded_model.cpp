@@ -48,10 +48,22 @@ std::optional<sharding::LayerCost> layer_cost(const models::ModelConfig& model,
   return cost;
 }
 
+// Of planner = balanced; nothing for the others.
+std::optional<sharding::balanced::Model> balanced_model(
+    const ShardedOptions& options, const std::optional<sharding::LayerCost>& cost) {
+  if (options.planner != "balanced") return std::nullopt;
+  HECATE_CHECK(cost.has_value(),
+               "planner = balanced: the rate of experts' compute was not measured when this run "
+               "began; give fssdp.expert_gflops");
+  return sharding::balanced::model_hiding(*cost, options.overlap_degree,
+                                          sharding::balanced::objective(options.fssdp.objective));
+}
+
 sharding::StrategyInputs strategy_inputs(const models::ModelConfig& model,
                                          const ExpertChunks& chunks,
                                          const sharding::exec::DomainLanes& lanes,
                                          const ShardedOptions& options) {
+  const std::optional<sharding::LayerCost> cost = layer_cost(model, chunks, lanes, options);
   return {.layers = static_cast<int>(chunks.layers),
           .experts = static_cast<int>(chunks.experts),
           .node_of = lanes.plan_topology.node_of,
@@ -60,11 +72,12 @@ sharding::StrategyInputs strategy_inputs(const models::ModelConfig& model,
           .reshard_interval = static_cast<int>(options.fssdp.reshard_every),
           .calibrate = options.fssdp.calibrate,
           .dispatch = sharding::dispatch_policy(options.fssdp.dispatch),
-          .cost = layer_cost(model, chunks, lanes, options),
+          .cost = cost,
           .rearrange = {.every = static_cast<int>(options.rearrange.every),
                         .slots = static_cast<int>(options.rearrange.slots),
                         .groups = static_cast<int>(options.rearrange.groups),
-                        .threshold = options.rearrange.threshold}};
+                        .threshold = options.rearrange.threshold},
+          .balanced_model = balanced_model(options, cost)};
 }
 
 sharding::exec::ExpertRuntimeOptions runtime_options(const sharding::Strategy& strategy,
@@ -126,8 +139,14 @@ ShardedModel::ShardedModel(const models::ModelConfig& model, const models::Param
                                 std::span<const int64_t> counts) {
       return strategy_->plan_after_gate(static_cast<int>(layer), owners(), placement, counts);
     };
+  if (strategy_->splits_rows())
+    runtime.split = [this](int64_t layer, const collectives::Placement& placement,
+                           std::span<const int64_t> counts) {
+      return strategy_->split_rows(counts, owners().layer(static_cast<int>(layer)), placement);
+    };
   training_ = std::make_unique<sharding::exec::ExpertRuntime>(lanes_, *experts_, ledger, runtime);
   runtime.after_gate = nullptr;
+  runtime.split = nullptr;
   runtime.training = false;
   runtime.slots = owners_only_slots();
   if (runtime.slots > 0) runtime.lender = &training_->materializer();
@@ -167,7 +186,8 @@ void ShardedModel::count_layers() {
                                                 .devices = lanes_.size(),
                                                 .placement = &placement(l),
                                                 .plan = &dispatcher.planned(),
-                                                .cost = cost ? &*cost : nullptr});
+                                                .cost = cost ? &*cost : nullptr,
+                                                .strategy = strategy_.get()});
   }
 }
 

@@ -27,6 +27,7 @@ using StrategyFactory = std::function<std::unique_ptr<sharding::Strategy>(
 
 struct ShardedOptions {
   std::string strategy = "fssdp";
+  std::string planner = "auto";
   /// Makes `strategy`; the same on all ranks.
   StrategyFactory factory = sharding::make_strategy;
   sharding::FssdpConfig fssdp;

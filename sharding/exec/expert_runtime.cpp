@@ -39,10 +39,17 @@ ExpertRuntime::ExpertRuntime(const DomainLanes& lanes, ExpertStore& store, Memor
   HECATE_CHECK(options.prefetch_depth >= 0 && options.slots >= 0 && options.micro_batches >= 1,
                "expert runtime: prefetch depth ", options.prefetch_depth, ", ", options.slots,
                " slots, ", options.micro_batches, " micro-batches");
-  for (int64_t l = 0; l < store.chunks().layers; ++l)
+  for (int64_t l = 0; l < store.chunks().layers; ++l) {
+    DispatcherOptions dispatcher = options.dispatcher;
+    if (options.split)
+      dispatcher.split = [split = options.split, l](std::span<const int64_t> counts,
+                                                    const collectives::Placement& placement) {
+        return split(l, placement, counts);
+      };
     dispatchers_.push_back(std::make_unique<TokenDispatcher>(
         lanes, store.chunks().experts, std::max(options.counts_size, store.chunks().experts),
-        options.dispatcher));
+        dispatcher));
+  }
 }
 
 void ExpertRuntime::prepare(const std::vector<collectives::Placement>& placements,

@@ -23,6 +23,10 @@ namespace hecate::sharding::exec {
 using AfterGate = std::function<std::optional<collectives::Placement>(
     int64_t layer, const collectives::Placement& placement, std::span<const int64_t> counts)>;
 
+/// Rows of a layer's experts on their holders. Pure, as AfterGate.
+using RowSplit = std::function<HolderRows(int64_t layer, const collectives::Placement& placement,
+                                          std::span<const int64_t> counts)>;
+
 /// What was decided after the gates since the last take, the same on a domain's ranks but for
 /// seconds.
 struct CalibrationStatistics {
@@ -44,6 +48,7 @@ struct ExpertRuntimeOptions {
   collectives::SparseAlgorithm algorithm = collectives::SparseAlgorithm::automatic;
   DispatcherOptions dispatcher;
   AfterGate after_gate = nullptr;  ///< null: plans are not corrected
+  RowSplit split = nullptr;        ///< null: the dispatcher's policy
   /// Whose memory of materialized parameters is used, by one that never runs at the same time.
   const Materializer* lender = nullptr;
 };

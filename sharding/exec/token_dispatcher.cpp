@@ -62,7 +62,10 @@ void TokenDispatcher::admit(int64_t capacity, bool first) {
 
 void TokenDispatcher::plan(const collectives::Placement& placement, int64_t row_bytes,
                            std::span<const int> copies) {
-  plan_ = plan_dispatch(domain_kept_, placement, options_.groups, options_.policy, copies);
+  plan_ = options_.split
+              ? plan_dispatch_to(domain_kept_, placement, options_.groups,
+                                 options_.split(domain_kept_, placement))
+              : plan_dispatch(domain_kept_, placement, options_.groups, options_.policy, copies);
   row_bytes_ = row_bytes;
   exchange_ = collectives::plan_token_exchange(plan_->rows_between(), row_bytes, lanes_.topology,
                                                options_.algorithm);

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -17,6 +18,10 @@ struct DispatcherOptions {
   std::vector<int> groups;
   DispatchPolicy policy = DispatchPolicy::nearest;
   collectives::ExchangeAlgorithm algorithm = collectives::ExchangeAlgorithm::automatic;
+  /// Rows of every holder, from what all ranks of the domain send; null: `policy` divides them.
+  /// Pure: the ranks of a domain must answer alike.
+  std::function<HolderRows(std::span<const int64_t> counts, const collectives::Placement&)> split =
+      nullptr;
 };
 
 /// Rows of one way of the exchange since the last take: of this rank, and, the same on a domain's
