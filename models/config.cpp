@@ -49,6 +49,23 @@ void RouterConfig::validate() const {
   parse_routing_rule(source);
 }
 
+ModelConfig ModelConfig::mup_base() const {
+  ModelConfig base = *this;
+  base.mup.enabled = false;
+  const auto take = [](int64_t& size, int64_t given) {
+    if (given > 0) size = given;
+  };
+  take(base.d_model, mup.base.d_model);
+  take(base.heads, mup.base.heads);
+  take(base.head_dim, mup.base.head_dim);
+  take(base.dense_hidden, mup.base.dense_hidden);
+  take(base.expert_hidden, mup.base.expert_hidden);
+  take(base.kv_lora_rank, mup.base.kv_lora_rank);
+  take(base.v_dim, mup.base.v_dim);
+  base.kv_heads = 0;  // no tensor's fan-in depends on it
+  return base;
+}
+
 void ModelConfig::validate() const {
   is_moe(0);
   recomputes(0);
@@ -70,6 +87,12 @@ void ModelConfig::validate() const {
     HECATE_CHECK(rope_dim % 2 == 0, "model.rope_dim = ", rope_dim, " is odd");
     HECATE_CHECK(positions == "rope", "model.attention = latent needs model.positions = rope");
     HECATE_CHECK(qk_norm == "none", "model.attention = latent has no model.qk_norm");
+  }
+  if (!mup.enabled) return;
+  try {
+    mup_base().validate();
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(concat("model.mup.base: the base model is impossible: ", error.what()));
   }
 }
 

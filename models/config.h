@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "runtime/base/config_fields.h"
+#include "scheduler/mup.h"
 
 /// What a transformer looks like. Letters: T tokens, D model, H query heads, G key heads, N head
 /// size, F hidden, E experts, K top-k, L layers, V vocabulary.
@@ -97,6 +98,7 @@ struct ModelConfig {
   bool scaled_residual_init = true;
   double dropout = 0;
   std::string recompute = "none";
+  scheduler::MupConfig mup;
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
@@ -146,6 +148,7 @@ struct ModelConfig {
           between(0, 0.9));
     visit("recompute", self.recompute,
           "layers whose activations are computed again in backward: none | all | every:N", any());
+    visit("mup", self.mup, "rates and initial values that carry over to wider models");
   }
 
   /// @throws InvalidArgument naming the keys of an impossible combination.
@@ -160,6 +163,8 @@ struct ModelConfig {
   /// The layers that have experts, in order.
   std::vector<int64_t> expert_layers() const;
   bool recomputes(int64_t layer) const;
+  /// The base model of `mup`: this one with the sizes that mup.base gives, without muP.
+  ModelConfig mup_base() const;
 };
 
 /// Shapes of published and tiny models by name.

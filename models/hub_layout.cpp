@@ -111,6 +111,7 @@ HubArchitecture hub_architecture(const ModelConfig& model, const RouterConfig& r
           "0");
   for (int64_t layer = 0; layer < model.layers; ++layer)
     require(model.is_moe(layer), "model.moe_layers", model.moe_layers, "all");
+  require(!model.mup.enabled, "model.mup.enabled", "true", "no such multipliers: false");
   require(router.routed_scale == 1, "router.routed_scale", concat(router.routed_scale), "1");
   require(router.source == "learned", "router.source", router.source, "learned");
   if (model.qk_norm == "head") return HubArchitecture::qwen3_moe;

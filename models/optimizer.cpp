@@ -32,8 +32,8 @@ bool closer_to_loss(const ParameterLayout& layout, ParameterId a, ParameterId b)
 std::vector<UpdateRule> update_rules(const ParameterLayout& layout, const OptimizerConfig& config) {
   std::vector<UpdateRule> rules;
   for (const ParameterSpec& spec : layout.specs())
-    rules.push_back({.rate_factor = 1,
-                     .weight_decay = spec.shape.rank() > 1 ? config.weight_decay : 0,
+    rules.push_back({.rate_factor = spec.rate,
+                     .weight_decay = spec.shape.rank() > 1 ? config.weight_decay * spec.decay : 0,
                      .frozen = !spec.trained()});
   for (const OptimizerGroup& group : config.groups) {
     bool matched = false;
@@ -41,8 +41,8 @@ std::vector<UpdateRule> update_rules(const ParameterLayout& layout, const Optimi
       const ParameterSpec& spec = layout.specs()[i];
       if (fnmatch(group.pattern.c_str(), spec.name.c_str(), 0) != 0) continue;
       matched = true;
-      rules[i].rate_factor = group.rate_factor;
-      if (group.weight_decay >= 0) rules[i].weight_decay = group.weight_decay;
+      rules[i].rate_factor = group.rate_factor * spec.rate;
+      if (group.weight_decay >= 0) rules[i].weight_decay = group.weight_decay * spec.decay;
       rules[i].frozen = group.frozen || !spec.trained();
     }
     HECATE_CHECK(matched, "optimizer.groups: pattern '", group.pattern, "' matches no parameter");

@@ -47,7 +47,7 @@ struct OptimizerConfig {
   }
 };
 
-/// How one parameter is updated.
+/// How one parameter is updated; what muP asks for is in both factors.
 struct UpdateRule {
   double rate_factor = 1;
   double weight_decay = 0;

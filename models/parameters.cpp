@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "models/mup.h"
 #include "runtime/base/error.h"
 #include "runtime/base/nearest_name.h"
 #include "runtime/base/rng.h"
@@ -34,7 +35,10 @@ ParameterSpec matrix(std::string name, int64_t out, int64_t in, ParameterKind ki
           .layer = layer,
           .expert = -1,
           .init_std = std,
-          .init_value = 0};
+          .init_value = 0,
+          .rate = 1,
+          .decay = 1,
+          .forward = 1};
 }
 
 ParameterSpec vector(std::string name, int64_t size, ParameterKind kind, int32_t layer,
@@ -45,7 +49,10 @@ ParameterSpec vector(std::string name, int64_t size, ParameterKind kind, int32_t
           .layer = layer,
           .expert = -1,
           .init_std = 0,
-          .init_value = value};
+          .init_value = value,
+          .rate = 1,
+          .decay = 1,
+          .forward = 1};
 }
 
 }  // namespace
@@ -154,6 +161,7 @@ ParameterLayout::ParameterLayout(const ModelConfig& config) {
   dense_elements_ = elements_;
   for (int32_t layer = 0; layer < config.layers; ++layer)
     if (config.is_moe(layer)) add_experts(config, layer);
+  if (config.mup.enabled) apply_mup(config, ParameterLayout(config.mup_base()).specs(), specs_);
 }
 
 int64_t ParameterLayout::parameters() const {

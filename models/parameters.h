@@ -32,6 +32,9 @@ struct ParameterSpec {
   int32_t expert = -1;
   double init_std = 0;    ///< 0 with init_value
   double init_value = 0;  ///< added to the normal draw: 1 for norm weights
+  double rate = 1;        ///< factor on the learning rate
+  double decay = 1;       ///< factor on the weight decay
+  double forward = 1;     ///< factor on what it computes in a forward pass, for information
 
   int64_t size() const { return shape.size(); }
   bool trained() const { return kind != ParameterKind::router_bias; }

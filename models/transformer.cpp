@@ -8,6 +8,7 @@
 #include "models/layers/latent_attention.h"
 #include "models/layers/moe.h"
 #include "models/layers/norm.h"
+#include "models/mup.h"
 #include "runtime/base/rng.h"
 #include "runtime/kernels/cross_entropy.h"
 #include "runtime/kernels/elementwise.h"
@@ -68,7 +69,8 @@ TransformerGraph::TransformerGraph(const ModelConfig& model, const RouterConfig&
                                    const Parallel& parallel, KvCache* cache)
     : builder_(graph_, model, router, layout, state, batch, parallel),
       expert_ops_(builder_, mode == GraphMode::train),
-      dense_ops_(builder_, mode == GraphMode::train) {
+      dense_ops_(builder_, mode == GraphMode::train),
+      multipliers_(forward_multipliers(model)) {
   HECATE_CHECK(batch.sequence <= model.sequence || model.positions != "learned", "sequence ",
                batch.sequence, " is longer than the ", model.sequence, " learned positions");
   state.statistics.layers.resize(static_cast<size_t>(model.layers));
@@ -219,15 +221,16 @@ BufferId TransformerGraph::embed() {
   builder_.op(OpKind::embedding, "embedding",
               {inputs_.tokens, attention_inputs_.positions, builder_.weights()}, {x},
               pass_cost(tokens * d, learned ? 4 : 2),
-              [=, in = inputs_, where = attention_inputs_.positions](OpContext& c) {
+              [=, in = inputs_, where = attention_inputs_.positions,
+               factor = multipliers_.embedding](OpContext& c) {
                 const auto out = c.view<Real>(x, {tokens, d});
                 kernels::embedding(c.stream(), c.view<const int32_t>(in.tokens, {tokens}),
-                                   table.value(), Real{1}, out);
+                                   table.value(), factor, out);
                 if (!learned) return;
                 const auto ids = c.view<const int32_t>(where, {tokens});
                 for (int64_t t = 0; t < tokens; ++t) {
                   const Real* row = positions.value().row(ids.data()[t]);
-                  for (int64_t i = 0; i < d; ++i) out.row(t)[i] += row[i];
+                  for (int64_t i = 0; i < d; ++i) out.row(t)[i] += factor * row[i];
                 }
               });
   return dropout("embedding.dropout", x, 0);
@@ -247,13 +250,14 @@ void TransformerGraph::embed_backward(BufferId dx) {
   if (!clear.empty()) clear_gradients(builder_, "embedding.clear", clear);
   builder_.op(OpKind::embedding, "embedding.dw", {inputs_.tokens, attention_inputs_.positions, dx},
               {builder_.gradients()}, pass_cost(tokens * d, learned ? 6 : 3),
-              [=, in = inputs_, where = attention_inputs_.positions](OpContext& c) {
+              [=, in = inputs_, where = attention_inputs_.positions,
+               factor = multipliers_.embedding](OpContext& c) {
                 const auto dy = c.view<const Real>(dx, {tokens, d});
                 kernels::embedding_backward(c.stream(), c.view<const int32_t>(in.tokens, {tokens}),
-                                            dy, Real{1}, table.gradient());
+                                            dy, factor, table.gradient());
                 if (learned)
                   kernels::embedding_backward(c.stream(), c.view<const int32_t>(where, {tokens}),
-                                              dy, Real{1}, positions.gradient());
+                                              dy, factor, positions.gradient());
               });
 }
 
@@ -280,11 +284,12 @@ BufferId TransformerGraph::add_branch(const char* name, BufferId x, BufferId bra
   const int64_t tokens = builder_.tokens(), d = builder_.model().d_model;
   dropout("branch.dropout", branch, which);
   const BufferId y = builder_.matrix(name, tokens, d);
-  builder_.op(
-      OpKind::elementwise, name, {x, branch}, {y}, pass_cost(tokens * d, 3), [=](OpContext& c) {
-        kernels::add_to(c.stream(), c.view<const Real>(x, {tokens, d}), Real{1},
-                        c.view<const Real>(branch, {tokens, d}), c.view<Real>(y, {tokens, d}));
-      });
+  builder_.op(OpKind::elementwise, name, {x, branch}, {y}, pass_cost(tokens * d, 3),
+              [=, factor = multipliers_.residual](OpContext& c) {
+                kernels::add_to(c.stream(), c.view<const Real>(x, {tokens, d}), factor,
+                                c.view<const Real>(branch, {tokens, d}),
+                                c.view<Real>(y, {tokens, d}));
+              });
   return y;
 }
 
@@ -316,15 +321,17 @@ void TransformerGraph::layer_recompute(int32_t index, Layer& layer) {
   builder_.set_recomputing(false);
 }
 
-// The gradient by a branch's output: dx itself, or its copy under the branch's dropout.
+// The gradient by a branch's output: dx itself, or what the branch's factor and dropout make of it.
 BufferId TransformerGraph::branch_gradient(BufferId dx, int32_t which) {
-  if (builder_.model().dropout <= 0) return dx;
+  const Real factor = multipliers_.residual;
+  if (builder_.model().dropout <= 0 && factor == 1) return dx;
   const int64_t tokens = builder_.tokens(), d = builder_.model().d_model;
   const BufferId dy = builder_.matrix("branch.dy", tokens, d);
   builder_.op(OpKind::elementwise, "branch.copy", {dx}, {dy}, pass_cost(tokens * d, 2),
               [=](OpContext& c) {
-                kernels::copy(c.stream(), c.view<const Real>(dx, {tokens, d}),
-                              c.view<Real>(dy, {tokens, d}));
+                const auto out = c.view<Real>(dy, {tokens, d});
+                kernels::copy(c.stream(), c.view<const Real>(dx, {tokens, d}), out);
+                if (factor != 1) kernels::scale(c.stream(), factor, out);
               });
   return dropout("branch.dropout.dx", dy, which);
 }
@@ -351,6 +358,7 @@ void TransformerGraph::add_loss(BufferId hidden, BufferId dhidden, GraphMode mod
   const Weight head = builder_.weight(model.tied_head ? "embedding.tokens" : "head");
   const BufferId targets = inputs_.targets;
   ModelState* state = builder_.state();
+  const kernels::HeadOptions options{.logit_scale = multipliers_.logits};
   const double products = mode == GraphMode::train ? 6 : 2;
   const OpCost cost = {
       .flops = products * static_cast<double>(tokens) * static_cast<double>(head.shape.size()),
@@ -367,9 +375,9 @@ void TransformerGraph::add_loss(BufferId hidden, BufferId dhidden, GraphMode mod
     const BufferId losses = builder_.matrix("token_loss", tokens, 1);
     builder_.op(OpKind::loss, "head", {hidden, targets, builder_.weights()}, {losses}, cost,
                 [=](OpContext& c) {
-                  count(kernels::head_loss(c.stream(), {}, c.view<const Real>(hidden, {tokens, d}),
-                                           head.value(), c.view<const int32_t>(targets, {tokens}),
-                                           c.view<Real>(losses, {tokens})));
+                  count(kernels::head_loss(
+                      c.stream(), options, c.view<const Real>(hidden, {tokens, d}), head.value(),
+                      c.view<const int32_t>(targets, {tokens}), c.view<Real>(losses, {tokens})));
                 });
     return;
   }
@@ -377,7 +385,7 @@ void TransformerGraph::add_loss(BufferId hidden, BufferId dhidden, GraphMode mod
   builder_.op(OpKind::loss, "head", {hidden, targets, builder_.weights()},
               {dhidden, builder_.gradients()}, cost, [=](OpContext& c) {
                 count(kernels::head_loss_and_gradient(
-                    c.stream(), {}, static_cast<Real>(state->scalars.loss_scale),
+                    c.stream(), options, static_cast<Real>(state->scalars.loss_scale),
                     c.view<const Real>(hidden, {tokens, d}), head.value(),
                     c.view<const int32_t>(targets, {tokens}), c.view<Real>(dhidden, {tokens, d}),
                     head.gradient()));
@@ -389,16 +397,18 @@ void TransformerGraph::add_logits(BufferId hidden) {
   const int64_t tokens = builder_.tokens(), d = model.d_model, v = model.vocabulary;
   const Weight head = builder_.weight(model.tied_head ? "embedding.tokens" : "head");
   const BufferId logits = inputs_.logits;
-  builder_.op(OpKind::gemm, "head", {hidden, builder_.weights()}, {logits},
-              {.flops = 2.0 * static_cast<double>(tokens) * static_cast<double>(v * d),
-               .bytes = kReal * static_cast<double>(v * (d + tokens)),
-               .rows = {},
-               .flops_per_row = 0,
-               .bytes_per_row = 0},
-              [=](OpContext& c) {
-                kernels::linear(c.stream(), c.view<const Real>(hidden, {tokens, d}), head.value(),
-                                c.view<Real>(logits, {tokens, v}));
-              });
+  builder_.op(
+      OpKind::gemm, "head", {hidden, builder_.weights()}, {logits},
+      {.flops = 2.0 * static_cast<double>(tokens) * static_cast<double>(v * d),
+       .bytes = kReal * static_cast<double>(v * (d + tokens)),
+       .rows = {},
+       .flops_per_row = 0,
+       .bytes_per_row = 0},
+      [=, factor = multipliers_.logits](OpContext& c) {
+        const auto out = c.view<Real>(logits, {tokens, v});
+        kernels::linear(c.stream(), c.view<const Real>(hidden, {tokens, d}), head.value(), out);
+        if (factor != 1) kernels::scale(c.stream(), factor, out);
+      });
 }
 
 }  // namespace hecate::models

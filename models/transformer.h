@@ -8,6 +8,7 @@
 #include "models/expert_ops.h"
 #include "models/kv_cache.h"
 #include "models/layers/attention.h"
+#include "models/mup.h"
 
 namespace hecate::models {
 
@@ -73,6 +74,7 @@ class TransformerGraph {
   Builder builder_;
   ExpertOps expert_ops_;
   DenseOps dense_ops_;
+  ForwardMultipliers multipliers_;
   GraphInputs inputs_;
   AttentionInputs attention_inputs_;
   std::vector<std::unique_ptr<Layer>> layers_;

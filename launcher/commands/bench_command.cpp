@@ -54,6 +54,7 @@ void add_bench_command(Command root) {
   add_bench_collectives_command(bench);
   add_bench_plan_command(bench);
   add_bench_suite_commands(bench);
+  add_bench_coordinates_command(bench);
 }
 
 }  // namespace hecate::launcher

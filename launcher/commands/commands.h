@@ -13,6 +13,7 @@ void add_bench_command(Command root);
 void add_bench_collectives_command(Command bench);
 void add_bench_plan_command(Command bench);
 void add_bench_suite_commands(Command bench);
+void add_bench_coordinates_command(Command bench);
 void add_plan_command(Command root);
 void add_schedule_command(Command root);
 void add_simulate_command(Command root);

@@ -4,6 +4,7 @@
 
 #include "launcher/commands/commands.h"
 #include "launcher/commands/settings_options.h"
+#include "models/parameter_table.h"
 #include "models/summary.h"
 
 namespace hecate::launcher {
@@ -13,6 +14,7 @@ struct Options {
   SettingsOptions settings;
   bool explain = false;
   bool keys = false;
+  bool parameters = false;
 };
 
 // What the model costs, as comments, so that the output stays a configuration file.
@@ -40,6 +42,10 @@ int run(const Options& options) {
     const bool partial = options.settings.file.empty();
     config = load_run_config(options.settings.settings(), partial ? std::vector<std::string>{"data"}
                                                                   : std::vector<std::string>{});
+    if (options.parameters) {
+      std::cout << models::parameter_table(config.model, config.optimizer);
+      return 0;
+    }
     std::cout << config::to_toml(config);
     print_cost(config);
   }
@@ -54,6 +60,8 @@ void add_config_command(Command root) {
   options->settings.add_to(command, false);
   command.flag("--explain", options->explain, "every key with type, default, limits and meaning");
   command.flag("--keys", options->keys, "every key on a line, for scripts");
+  command.flag("--parameters", options->parameters,
+               "every parameter with shape, initial values, rate, multiplier and decay");
   command.action([options] { return run(*options); });
 }
 

@@ -1,9 +1,8 @@
 #include "models/layers/attention.h"
 
-#include <cmath>
-
 #include "models/layers/cached_attention.h"
 #include "models/layers/norm.h"
+#include "models/mup.h"
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/norm.h"
 #include "runtime/kernels/rope.h"
@@ -20,6 +19,7 @@ Attention::Attention(const Builder& b)
       norm_(b.model().qk_norm != "none"),
       norm_full_(b.model().qk_norm == "full"),
       rotary_(b.model().positions == "rope"),
+      scale_(attention_scale(b.model(), n_)),
       eps_(static_cast<Real>(b.model().norm_eps)),
       qkv_(b.weight("attention.qkv")),
       output_(b.weight("attention.output")) {
@@ -30,9 +30,7 @@ Attention::Attention(const Builder& b)
 }
 
 kernels::AttentionShape Attention::shape() const {
-  return {.sequence = sequence_,
-          .causal = causal_,
-          .scale = Real{1} / std::sqrt(static_cast<Real>(n_))};
+  return {.sequence = sequence_, .causal = causal_, .scale = scale_};
 }
 
 // Part 0, 1 or 2 (queries, keys, values) of a packed [T, (H+2G)N] buffer.

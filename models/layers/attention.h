@@ -46,7 +46,7 @@ class Attention {
 
   int64_t tokens_, sequence_, heads_, groups_, n_;
   bool causal_, norm_, norm_full_, rotary_;
-  Real eps_;
+  Real scale_, eps_;
   Weight qkv_, output_, q_norm_, k_norm_;
 };
 

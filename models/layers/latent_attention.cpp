@@ -1,8 +1,7 @@
 #include "models/layers/latent_attention.h"
 
-#include <cmath>
-
 #include "models/layers/cached_attention.h"
+#include "models/mup.h"
 #include "runtime/kernels/latent.h"
 #include "runtime/kernels/norm.h"
 #include "runtime/kernels/rope.h"
@@ -44,6 +43,7 @@ LatentAttention::LatentAttention(const Builder& b)
       rope_(b.model().rope_dim),
       value_(b.model().v_dim),
       causal_(b.model().objective == "causal"),
+      scale_(attention_scale(b.model(), nope_ + rope_)),
       eps_(static_cast<Real>(b.model().norm_eps)),
       q_(b.weight("attention.q")),
       kv_down_(b.weight("attention.kv_down")),
@@ -52,9 +52,7 @@ LatentAttention::LatentAttention(const Builder& b)
       output_(b.weight("attention.output")) {}
 
 kernels::AttentionShape LatentAttention::shape() const {
-  return {.sequence = sequence_,
-          .causal = causal_,
-          .scale = Real{1} / std::sqrt(static_cast<Real>(nope_ + rope_))};
+  return {.sequence = sequence_, .causal = causal_, .scale = scale_};
 }
 
 // The rotary parts: of q as T*H rows inside [T*H, nope+rope], of the shared key inside `down`.

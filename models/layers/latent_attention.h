@@ -28,7 +28,7 @@ class LatentAttention {
 
   int64_t tokens_, sequence_, heads_, rank_, nope_, rope_, value_;
   bool causal_;
-  Real eps_;
+  Real scale_, eps_;
   Weight q_, kv_down_, kv_norm_, kv_up_, output_;
 };
 

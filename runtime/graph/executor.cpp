@@ -220,6 +220,7 @@ void Executor::run_op(int64_t index, Stream& stream) {
   if (options_.pace_flops_per_s > 0 && op.lane == LaneKind::compute) pace(op, begin);
   timings_[static_cast<size_t>(index)] = {nanoseconds(begin), nanoseconds(Clock::now())};
   if (checks_) look_at(static_cast<int32_t>(index));
+  if (observer_) observer_(context);
   release(op);
 }
 

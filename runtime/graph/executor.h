@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -106,6 +107,10 @@ class Executor {
   /// The first operation in program order that wrote a NaN or an infinity, in the runs since.
   NotFinite not_finite() const { return not_finite_; }
 
+  /// Called after every operation from now on, on its lane's thread, while what it read and wrote
+  /// is still there. Empty: no more.
+  void observe(std::function<void(const OpContext&)> observer) { observer_ = std::move(observer); }
+
   const StepGraph& graph() const { return *graph_; }
   const MemoryPlan& plan() const { return plan_; }
   /// Of the last run, per operation.
@@ -153,6 +158,7 @@ class Executor {
   std::vector<OpTiming> timings_;
   bool first_ = true, last_ = true;
   bool checks_ = false;
+  std::function<void(const OpContext&)> observer_;
   std::mutex not_finite_mutex_;
   NotFinite not_finite_;
 };

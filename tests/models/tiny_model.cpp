@@ -156,6 +156,30 @@ std::vector<Variant> variants() {
     v.router.jitter = 0.1;
     v.model.dropout = 0.2;
   });
+  const auto mup = [](Variant& v) {
+    v.model.mup.enabled = true;
+    v.model.mup.embedding_multiplier = 3;
+    v.model.mup.base.d_model = 8;
+    v.model.mup.base.expert_hidden = 4;
+  };
+  add("mup", [&](Variant& v) {
+    mup(v);
+    v.model.positions = "learned";
+    v.model.tied_head = false;
+    v.model.moe_layers = "from:1";
+  });
+  add("mup_latent", [&](Variant& v) {
+    mup(v);
+    v.model.attention = "latent";
+    v.model.kv_lora_rank = 8;
+    v.model.nope_dim = 6;
+    v.model.rope_dim = 4;
+    v.model.v_dim = 5;
+    v.model.mup.base.kv_lora_rank = 2;
+    v.model.shared_experts = 1;
+    v.model.recompute = "every:2";
+    v.model.dropout = 0.2;
+  });
   add("one_expert", [](Variant& v) {
     v.model.experts = 1;
     v.model.top_k = 1;

@@ -33,7 +33,7 @@ const std::vector<FolderRule>& folder_rules() {
         rule("sharding/exec/", "runtime/|collectives/|sharding/"),
         rule("sharding/", "runtime/base/|sharding/(?!exec/)|" + kPureTopology),
         rule("scheduler/", "runtime/base/|scheduler/"),
-        rule("models/", "runtime/|collectives/[^/]+$|sharding/|models/"),
+        rule("models/", "runtime/|collectives/[^/]+$|sharding/|scheduler/mup\\.|models/"),
         rule("monitoring/", "runtime/base/|monitoring/"),
         rule("launcher/", product + "|launcher/"),
         rule("tests/|benchmarks/", product + "|launcher/|tests/|benchmarks/"),
