@@ -8,9 +8,12 @@
 
 #include "runtime/kernels/adamw.h"
 #include "runtime/kernels/elementwise.h"
+#include "runtime/kernels/last_update.h"
 
 namespace hecate::models {
 namespace {
+
+constexpr size_t kSums = 4;
 
 // Layers that the loss is behind of: all of them for the embedding, none for the head.
 int64_t layers_to_loss(const ParameterSpec& spec) {
@@ -60,7 +63,7 @@ OptimizerGraph::OptimizerGraph(const OptimizerConfig& config, const ModelConfig&
       state_(&state),
       ranks_(ranks),
       rules_(update_rules(storage.layout(), config)),
-      all_(2 * static_cast<size_t>(ranks ? ranks.size() : 1)) {
+      all_(kSums * static_cast<size_t>(ranks ? ranks.size() : 1)) {
   refresh();
   add_operations();
 }
@@ -118,34 +121,65 @@ void OptimizerGraph::prepare(double rate, int64_t step, bool apply) {
 }
 
 void OptimizerGraph::measure(Stream& stream) {
-  report_ = {};
-  squares_ = 0;
+  report_ = {.gradient_norm = 0, .bad = -1, .rate_factor = rate_factor_};
+  alignment_ = {};
   for (const Group& group : groups_)
     for (const OwnedPiece& piece : group.pieces) {
       const double sum =
           kernels::sum_of_squares(stream, View<const Real>(piece.gradient, {piece.size}));
       if (!std::isfinite(sum) && closer_to_loss(storage_->layout(), piece.id, report_.bad))
         report_.bad = piece.id;
-      squares_ += sum;
+      alignment_.gradient_squares += sum;
+      align(stream, group, piece);
     }
-  report_.gradient_norm = std::sqrt(squares_);
+  report_.gradient_norm = std::sqrt(alignment_.gradient_squares);
+}
+
+kernels::AdamW OptimizerGraph::last_options() const {
+  return {.rate = 0,
+          .beta1 = config_.beta1,
+          .beta2 = config_.beta2,
+          .eps = config_.eps,
+          .weight_decay = 0,
+          .step = step_ - 1,
+          .gradient_scale = 1};
+}
+
+// The last update per unit of the schedule's rate has the group's factor.
+void OptimizerGraph::align(Stream& stream, const Group& group, const OwnedPiece& piece) {
+  if (!config_.hypergradient.enabled || step_ < 2) return;
+  const kernels::LastUpdate last = kernels::last_update(stream, last_options(),
+                                                        {.parameter = piece.value,
+                                                         .gradient = piece.gradient,
+                                                         .first_moment = piece.first_moment,
+                                                         .second_moment = piece.second_moment,
+                                                         .size = piece.size});
+  const double factor = group.rule.rate_factor;
+  alignment_.product += factor * last.product;
+  alignment_.update_squares += factor * factor * last.squares;
 }
 
 void OptimizerGraph::agree() {
-  const double mine[2] = {squares_, static_cast<double>(report_.bad)};
-  ranks_.all_gather(mine, all_.data(), 2, DType::f64).wait();
+  const double mine[kSums] = {alignment_.gradient_squares, static_cast<double>(report_.bad),
+                              alignment_.product, alignment_.update_squares};
+  ranks_.all_gather(mine, all_.data(), kSums, DType::f64).wait();
   report_.bad = -1;
-  squares_ = 0;
-  for (size_t i = 0; i < all_.size(); i += 2) {
-    squares_ += all_[i];
+  alignment_ = {};
+  for (size_t i = 0; i < all_.size(); i += kSums) {
+    alignment_.gradient_squares += all_[i];
     const auto bad = static_cast<ParameterId>(all_[i + 1]);
     if (bad >= 0 && closer_to_loss(storage_->layout(), bad, report_.bad)) report_.bad = bad;
+    alignment_.product += all_[i + 2];
+    alignment_.update_squares += all_[i + 3];
   }
-  report_.gradient_norm = std::sqrt(squares_);
+  report_.gradient_norm = std::sqrt(alignment_.gradient_squares);
 }
 
 void OptimizerGraph::update(Stream& stream) {
   if (!apply_ || report_.bad >= 0) return;
+  if (config_.hypergradient.enabled)
+    rate_factor_ = scheduler::next_rate_factor(config_.hypergradient, rate_factor_, alignment_);
+  report_.rate_factor = rate_factor_;
   const bool clips = config_.clip > 0 && report_.gradient_norm > config_.clip;
   for (const Group& group : groups_) {
     adamw_pieces_.clear();
@@ -158,7 +192,7 @@ void OptimizerGraph::update(Stream& stream) {
                                  .second_moment = piece.second_moment,
                                  .size = piece.size});
     kernels::adamw(stream,
-                   {.rate = rate_ * group.rule.rate_factor,
+                   {.rate = rate_ * rate_factor_ * group.rule.rate_factor,
                     .beta1 = config_.beta1,
                     .beta2 = config_.beta2,
                     .eps = config_.eps,

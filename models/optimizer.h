@@ -7,6 +7,7 @@
 #include "models/storage.h"
 #include "runtime/graph/executor.h"
 #include "runtime/kernels/adamw.h"
+#include "scheduler/hypergradient.h"
 
 namespace hecate::models {
 
@@ -32,6 +33,7 @@ struct OptimizerConfig {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double weight_decay = 0.1;
   double clip = 1.0;
+  scheduler::HypergradientConfig hypergradient;
   std::vector<OptimizerGroup> groups;
 
   template <class Self, class Visitor>
@@ -43,6 +45,7 @@ struct OptimizerConfig {
     visit("weight_decay", self.weight_decay, "decoupled; on matrices and embeddings, not on norms",
           at_least(0));
     visit("clip", self.clip, "largest global norm of the gradient; 0: no clipping", at_least(0));
+    visit("hypergradient", self.hypergradient, "a rate that adapts to the run");
     visit("groups", self.groups, "overrides by parameter name, later ones win", any());
   }
 };
@@ -64,6 +67,8 @@ struct UpdateReport {
   /// The parameter with a NaN or infinite gradient that backward comes to first: where it began is
   /// there or between there and the loss. -1: none; otherwise nothing moved.
   ParameterId bad = -1;
+  /// What the rate was multiplied by: not 1 only with optimizer.hypergradient.
+  double rate_factor = 1;
 };
 
 /// The update part of a step as a graph: gradient norm, clipping, AdamW, load-driven router bias.
@@ -83,6 +88,10 @@ class OptimizerGraph {
   /// Set before a run. @param step 1 for the first update. @param apply false: only the norm.
   void prepare(double rate, int64_t step, bool apply = true);
   const UpdateReport& report() const { return report_; }
+  /// The hypergradient's factor after the last update, the same on all ranks; part of what
+  /// continuing needs.
+  double rate_factor() const { return rate_factor_; }
+  void set_rate_factor(double factor) { rate_factor_ = factor; }
   /// After the storage's pieces have changed.
   void refresh();
 
@@ -98,6 +107,8 @@ class OptimizerGraph {
   void measure(Stream& stream);
   void agree();
   void update(Stream& stream);
+  kernels::AdamW last_options() const;
+  void align(Stream& stream, const Group& group, const OwnedPiece& piece);
   void update_router_bias();
 
   OptimizerConfig config_;
@@ -111,11 +122,12 @@ class OptimizerGraph {
   int64_t elements_ = 0;
   graph::StepGraph graph_;
   graph::BufferId token_;
-  double rate_ = 0, squares_ = 0;
+  double rate_ = 0, rate_factor_ = 1;
+  scheduler::UpdateAlignment alignment_;
   int64_t step_ = 1;
   bool apply_ = true;
   UpdateReport report_;
-  std::vector<double> all_;  // [ranks, 2]: squares, bad parameter
+  std::vector<double> all_;  // [ranks, 4]: sums of the alignment, bad parameter
   std::vector<kernels::AdamWPiece> adamw_pieces_;
 };
 

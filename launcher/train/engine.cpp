@@ -261,6 +261,7 @@ void Engine::run_update(int64_t step, double rate, double loss_limit, StepResult
   record(step, -1, *update_);
   const models::UpdateReport& report = optimizer_->report();
   result.gradient_norm = report.gradient_norm;
+  result.rate_factor = report.rate_factor;
   if (!finite)
     result.not_finite = "loss";
   else if (report.bad >= 0)

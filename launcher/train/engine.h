@@ -52,6 +52,7 @@ struct StepResult {
   double loss = 0;            ///< cross-entropy per valid token, nats
   double auxiliary_loss = 0;  ///< balance and z losses, summed over layers
   double gradient_norm = 0;
+  double rate_factor = 1;  ///< UpdateReport::rate_factor
   int64_t tokens = 0;
   double seconds = 0;
   double data_seconds = 0;
@@ -113,6 +114,9 @@ class Engine {
   models::Storage& storage() { return *storage_; }
   /// Null on one rank.
   ShardedModel* sharded() { return sharded_.get(); }
+  /// OptimizerGraph::rate_factor.
+  double rate_factor() const { return optimizer_->rate_factor(); }
+  void set_rate_factor(double factor) { optimizer_->set_rate_factor(factor); }
   /// Before tensors are loaded from a checkpoint: owners and what plans follow from.
   void restore_placement(const ShardedModel::State& state);
   /// Replaces routing by the router's source (for tests that pin it); outlives the engine.

@@ -187,7 +187,7 @@ std::string step_line(const StepRecord& record) {
   line["tokens"] = record.tokens;
   line["loss"] = result.loss;  // every digit: runs are compared by it
   line["auxiliary_loss"] = rounded(result.auxiliary_loss, 6);
-  line["lr"] = record.rate;
+  line["lr"] = record.rate * record.result->rate_factor;
   line["grad_norm"] = result.gradient_norm;
   line["step_seconds"] = rounded(result.seconds, 5);
   line["tokens_per_s"] = rounded(static_cast<double>(result.tokens) / result.seconds, 5);

@@ -10,7 +10,7 @@ namespace hecate::launcher {
 struct StepRecord {
   int64_t step = 0;    ///< updates done: 1 after the first
   int64_t tokens = 0;  ///< seen so far in the run
-  double rate = 0;
+  double rate = 0;     ///< the schedule's
   int ranks = 1;
   double peak_flops_per_s = 0;  ///< multiply-add rate measured at start; 0: unknown
   const StepResult* result = nullptr;

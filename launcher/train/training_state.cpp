@@ -35,6 +35,7 @@ void for_each_slice(Engine& engine, const Visit& visit) {
 }
 
 constexpr const char* kPlacement = "placement";
+constexpr const char* kRateFactor = "rate_factor";
 
 nlohmann::json to_json(const ShardedModel::State& state) {
   return {{"owners", state.owners}, {"loads", state.tracker}, {"strategy", state.strategy}};
@@ -77,11 +78,10 @@ checkpoint::Snapshot make_snapshot(const Progress& progress) {
 
 checkpoint::Snapshot make_snapshot(Engine& engine, const Progress& progress) {
   checkpoint::Snapshot snapshot = make_snapshot(progress);
-  if (engine.sharded() != nullptr) {
-    nlohmann::json extra = to_json(progress);
-    extra[kPlacement] = to_json(engine.sharded()->state());
-    snapshot.extra = extra.dump();
-  }
+  nlohmann::json extra = to_json(progress);
+  if (engine.sharded() != nullptr) extra[kPlacement] = to_json(engine.sharded()->state());
+  if (engine.options().optimizer.hypergradient.enabled) extra[kRateFactor] = engine.rate_factor();
+  snapshot.extra = extra.dump();
   for_each_slice<checkpoint::TensorSlice>(
       engine, [&](const checkpoint::TensorSlice& slice) { snapshot.slices.push_back(slice); });
   return snapshot;
@@ -105,6 +105,7 @@ Progress read_progress(const checkpoint::Checkpoint& saved) {
 }
 
 Progress restore(Engine& engine, const checkpoint::Checkpoint& saved) {
+  engine.set_rate_factor(nlohmann::json::parse(saved.extra()).value(kRateFactor, 1.0));
   if (engine.sharded() != nullptr) engine.restore_placement(placement_of(saved));
   std::vector<checkpoint::TargetSlice> targets;
   const bool bare = saved.step() == 0 && !holds(saved, checkpoint::Kind::first_moment);

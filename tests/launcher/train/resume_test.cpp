@@ -91,6 +91,18 @@ std::vector<RankCase> cases() {
   return tests;
 }
 
+RankCase adaptive() {
+  return {.name = "hypergradient",
+          .ranks = 2,
+          .micro_batches = 2,
+          .settings = {"strategy=fssdp", "fssdp.reshard_every=3", "router.source=learned",
+                       "model.layers=3", "optimizer.hypergradient.enabled=true",
+                       "optimizer.hypergradient.strength=0.3"}};
+}
+
+INSTANTIATE_TEST_SUITE_P(Rates, RankResumeTest, testing::Values(adaptive()),
+                         [](const auto& test) { return test.param.name; });
+
 // Those of other systems, which differ in where the experts' state lives.
 std::vector<RankCase> other_systems() {
   std::vector<RankCase> tests;
