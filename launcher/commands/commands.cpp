@@ -13,6 +13,7 @@ void add_commands(Command root) {
   add_plan_command(root);
   add_schedule_command(root);
   add_simulate_command(root);
+  add_pbt_command(root);
   add_flight_command(root);
   add_launch_command(root);
   add_report_command(root);

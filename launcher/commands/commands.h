@@ -21,6 +21,7 @@ void add_flight_command(Command root);
 void add_launch_command(Command root);
 void add_report_command(Command root);
 void add_top_command(Command root);
+void add_pbt_command(Command root);
 void add_convert_command(Command root);
 
 /// All of them.

@@ -13,6 +13,8 @@
 #include "launcher/checkpoint/directory.h"
 #include "launcher/commands/commands.h"
 #include "launcher/commands/settings_options.h"
+#include "launcher/pbt/replay.h"
+#include "launcher/pbt/worker.h"
 #include "launcher/preflight/preflight.h"
 #include "launcher/preflight/speed.h"
 #include "launcher/run/logging.h"
@@ -35,6 +37,9 @@ struct Options {
   bool resume = false;
   std::string branch_from, decay;
   std::string trace;
+  WorkerOptions worker;
+  int64_t ranks_per_member = 0;
+  std::string scratch, replay, member = "best";
 
   bool branches() const { return !branch_from.empty(); }
   /// Whether the run begins with a checkpoint.
@@ -168,7 +173,8 @@ std::string start_text(const Options& options, const RunConfig& config) {
   const auto given = [](const std::string& text) { return text.empty() ? "(not given)" : text; };
   return concat("--resume = ", options.resume ? "yes" : "no", "\n--run = ", given(options.run),
                 "\n--branch-from = ", given(options.branch_from),
-                "\n--trace = ", given(options.trace), "\n", config::to_toml(config));
+                "\n--trace = ", given(options.trace), "\n--replay = ", given(options.replay),
+                "\n--member = ", given(options.member), "\n", config::to_toml(config));
 }
 
 void measure_ranks(const RunConfig& config, const Job& job) {
@@ -255,6 +261,12 @@ int train(const Options& options, const Configuration& read, const Job& job, Cou
   FreshRun fresh(course.run, job.first() && !options.resume);
   job.agree([&] { log_of(job, course.run); });
   const RunDirectory directory = RunDirectory::at(course.run);
+  if (!options.replay.empty()) {
+    const auto segments = job.agreed([&] { return read_schedule(options.replay, options.member); });
+    fresh.keep();
+    const TrainSummary summary = run_replay(read.config, segments, directory, job);
+    return job.first() ? report(summary, directory) : 0;
+  }
   std::optional<Trainer> trainer;
   try {
     trainer.emplace(read.config, directory, options.continues(), job);
@@ -271,7 +283,31 @@ int train(const Options& options, const Configuration& read, const Job& job, Cou
   });
 }
 
+// A worker of a population: all ranks, or groups of them in one big job.
+int work(const Options& options) {
+  HECATE_CHECK(
+      options.run.empty() && !options.resume && options.replay.empty(),
+      "train --pbt: the controller says where members are; drop --run, --resume, --replay");
+  const Job job = Job::start({});
+  start_logging({.rank = job.rank(), .ranks = job.ranks(), .file = {}});
+  return reporting(job, {}, [&] {
+    WorkerOptions worker = options.worker;
+    worker.file = options.settings.file;
+    worker.overrides = options.settings.overrides;
+    worker.scratch = options.scratch;
+    const int64_t size = options.ranks_per_member;
+    if (size == 0 || size == job.ranks()) return run_worker(worker, job);
+    HECATE_CHECK(size > 0 && job.ranks() % size == 0, "--ranks-per-member ", size, ": ",
+                 job.ranks(), " ranks cannot be split into groups of that size");
+    const int group = job.rank() / static_cast<int>(size);
+    if (!worker.name.empty()) worker.name += concat("-", group);
+    const Job mine(job.world().split(group, job.rank(), job.world().lane()));
+    return run_worker(worker, mine);
+  });
+}
+
 int run(const Options& options) {
+  if (!options.worker.controller.empty()) return work(options);
   const Configuration read = read_configuration(options);
   if (read.error && !collectives::mpi::launched()) std::rethrow_exception(read.error);
   Course course{.flight = flight_directory(options), .run = options.resume ? options.run : ""};
@@ -293,6 +329,18 @@ void add_train_command(Command root) {
                  "with --branch-from: steps, tokens, or a share of the release's run (10%)");
   command.option("--trace", options->trace, "steps=A..B",
                  "writes a timeline of these steps' operations, for ui.perfetto.dev");
+  command.option("--pbt", options->worker.controller, "HOST:PORT",
+                 "train members of the population whose controller is there");
+  command.option("--pbt-name", options->worker.name, "NAME",
+                 "this worker's name; default: host and process");
+  command.option("--pbt-scratch", options->scratch, "DIR",
+                 "where members are kept that come through the connection");
+  command.option("--ranks-per-member", options->ranks_per_member, "N",
+                 "--pbt in one big mpirun: every N ranks are a worker; 0: all are one");
+  command.option("--replay", options->replay, "FILE",
+                 "follow the values that a population found, from its pbt.jsonl");
+  command.option("--member", options->member, "N",
+                 "--replay: whose values; best, or a member's number");
   command.action([options] { return run(*options); });
 }
 

@@ -14,6 +14,7 @@
 #include "runtime/base/config_fields.h"
 #include "runtime/data/config.h"
 #include "scheduler/config.h"
+#include "scheduler/population/config.h"
 #include "scheduler/run_length.h"
 #include "sharding/config.h"
 #include "sharding/rearrange_config.h"
@@ -143,6 +144,7 @@ struct RunConfig {
   data::DataConfig data;
   CheckpointConfig checkpoint;
   MetricsConfig metrics;
+  population::PopulationConfig pbt;
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
@@ -171,6 +173,7 @@ struct RunConfig {
     visit("data", self.data, "what training reads");
     visit("checkpoint", self.checkpoint, "when state is saved");
     visit("metrics", self.metrics, "live metrics");
+    visit("pbt", self.pbt, "hecate pbt: a population that searches hyper-parameters");
   }
 
   /// Steps and tokens of the run, for lengths of its schedule.

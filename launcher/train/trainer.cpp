@@ -146,11 +146,14 @@ void Trainer::resume_from_latest() {
   if (job_.first()) spdlog::info("continuing from {} (step {})", path, progress_.step);
 }
 
-TrainSummary Trainer::run() {
+TrainSummary Trainer::run(std::optional<int64_t> until) {
+  const int64_t end = std::min(until.value_or(config_.train.steps), config_.train.steps);
+  const auto some =
+      static_cast<uint64_t>(config_.train.eval_batches * config_.train.sequences_at_once());
   SignalGuard signals(config_.train.deadline_seconds, speakers_before());
   signals.set_note(last_good());
   bool stop = job_.any(signals.requested());  // the first batch is there
-  while (progress_.step < config_.train.steps && !stop) {
+  while (progress_.step < end && !stop) {
     const bool decayed = step();
     const int64_t every = config_.checkpoint.every;
     if (decayed || (every > 0 && progress_.step % every == 0)) save();
@@ -158,22 +161,19 @@ TrainSummary Trainer::run() {
     stop = !load_next() || signals.requested();
     stop = agree_to_stop(stop);
     signals.set_note(last_good());
-    if (evaluates_after(progress_.step) && !stop)
-      evaluate(
-          static_cast<uint64_t>(config_.train.eval_batches * config_.train.sequences_at_once()));
+    if (evaluates_after(progress_.step) && progress_.step < end && !stop) evaluate(some);
   }
-  TrainSummary summary{.step = progress_.step,
-                       .interrupted = progress_.step < config_.train.steps,
-                       .evaluation = {}};
+  TrainSummary summary{
+      .step = progress_.step, .interrupted = progress_.step < end, .evaluation = {}};
   if (saved_step_ != progress_.step) save();
   if (job_.any(load_error_ != nullptr)) {
     finish_saves();
     job_.agree([&] { rethrow_load_error(); });
   }
-  if (!summary.interrupted && validation_) evaluate(0);
-  write_timeline();
+  if (!summary.interrupted && validation_) evaluate(until ? some : 0);
+  if (!until) write_timeline();
   finish_saves();
-  line_.reset();
+  if (!until) line_.reset();
   summary.evaluation = evaluation_;
   return summary;
 }
@@ -316,6 +316,7 @@ void Trainer::handle_spike(const StepResult& result) {
   ++spikes_;
   if (config_.train.on_spike == "stop" || spikes_ > kMostSpikes) {
     if (spikes_ > kMostSpikes) problem += concat(", ", spikes_, " times without getting further");
+    diverged_ = true;
     finish_saves();
     job_.agree([&] { throw NumericError(concat(problem, "; ", last_good())); });
   }
@@ -347,6 +348,7 @@ void Trainer::log_step(const StepResult& result, double rate) {
   const StepRecord record = record_of(result, rate);
   metrics_->step(record);
   if (!job_.first()) return;
+  if (watcher_) watcher_(progress_.step, result.loss);
   line_->update(progress_.step, result.loss, static_cast<double>(result.tokens) / result.seconds,
                 Clock::now());
   if (progress_.step % config_.train.log_every != 0 && progress_.step != config_.train.steps)

@@ -2,6 +2,7 @@
 #include <deque>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,7 +27,8 @@ namespace hecate::launcher {
 /// How a run ended.
 struct TrainSummary {
   int64_t step = 0;
-  bool interrupted = false;  ///< by SIGINT or SIGTERM; a checkpoint of `step` is on disk
+  /// By SIGINT or SIGTERM, before what was asked for; a checkpoint of `step` is on disk.
+  bool interrupted = false;
   std::optional<EvaluationResult> evaluation;
 };
 
@@ -46,7 +48,15 @@ class Trainer {
 
   /// @throws NumericError naming step and tensor when the run must stop on a spike; IoError when a
   /// file cannot be written. Older checkpoints are whole then.
-  TrainSummary run();
+  /// @param until stops after this update as at the end of the run, with a checkpoint and an
+  ///   evaluation of train.eval_batches; run() may be called again then and goes on.
+  TrainSummary run(std::optional<int64_t> until = {});
+
+  const Progress& progress() const { return progress_; }
+  /// Whether run() threw because of a loss or gradient that was not finite, or a spike.
+  bool diverged() const { return diverged_; }
+  /// Called after every update with its number and loss; on the first rank.
+  void watch(std::function<void(int64_t, double)> watcher) { watcher_ = std::move(watcher); }
 
  private:
   checkpoint::WriterOptions writer_options() const;
@@ -110,6 +120,8 @@ class Trainer {
   int64_t saved_step_ = -1;
   std::filesystem::path last_checkpoint_;  ///< complete on disk
   std::optional<EvaluationResult> evaluation_;
+  bool diverged_ = false;
+  std::function<void(int64_t, double)> watcher_;
 };
 
 }  // namespace hecate::launcher
