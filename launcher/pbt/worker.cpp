@@ -114,15 +114,15 @@ class Worker {
     root_ = welcome.at("directory").get<std::string>();
     const fs::path probe = root_ / welcome.at("probe_name").get<std::string>();
     std::error_code error;
-    shared_ =
-        fs::exists(probe, error) && io::read_file(probe) == welcome.at("probe").get<std::string>();
+    shared_ = options.scratch.empty() && fs::exists(probe, error) &&
+              io::read_file(probe) == welcome.at("probe").get<std::string>();
     if (shared_) return;
     root_ =
         options.scratch.empty() ? fs::path("runs") / concat("pbt-", ::getpid()) : options.scratch;
     if (job_.first())
       spdlog::info(
-          "the population's directory is not visible here: weights go through the "
-          "connection, members are kept in {}",
+          "the population's directory is not visible here, or not to be used: weights go "
+          "through the connection, members are kept in {}",
           root_.string());
   }
 
