@@ -70,7 +70,7 @@ class LayerStudy {
   }
 
   Placement plan() const {
-    const Placement owners = Placement::from_owners(owner_, nodes_.devices());
+    Placement owners = Placement::from_owners(owner_, nodes_.devices());
     if (options_.planner == "ep") return owners;
     if (options_.planner == "paper")
       return sharding::materialize(owners, tracker_.forecast(0), options_.t, options_.m,

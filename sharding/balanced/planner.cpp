@@ -55,8 +55,7 @@ std::vector<int> bringing(const Problem& problem, int most) {
   const int free = static_cast<int>(std::clamp(hidden + 1e-6, 0.0, static_cast<double>(most)));
   std::vector<int> counts = {most, most - most / 4, most / 2, free};
   std::ranges::sort(counts);
-  const auto repeated = std::ranges::unique(counts);
-  counts.erase(repeated.begin(), repeated.end());
+  counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
   return counts;
 }
 
