@@ -17,7 +17,7 @@ namespace {
 using population::Event;
 using population::EventKind;
 
-constexpr double kWidth = 860, kLeft = 90, kRight = 30, kTop = 40, kLane = 34, kPanel = 170;
+constexpr double kWidth = 860, kLeft = 110, kRight = 30, kTop = 40, kLane = 34, kPanel = 170;
 
 std::string number(double value) {
   char text[32];
