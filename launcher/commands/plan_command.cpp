@@ -1,6 +1,6 @@
-#include <iostream>
 #include <memory>
 
+#include "launcher/commands/answer.h"
 #include "launcher/commands/commands.h"
 #include "launcher/plan/cases.h"
 #include "launcher/plan/run_plan.h"
@@ -33,11 +33,7 @@ std::string answer(const Options& options) {
 int run(const Options& options) {
   HECATE_CHECK(options.cases.empty() != options.config.empty(),
                "plan: expected either --cases FILE or --config FILE");
-  const std::string answers = answer(options);
-  if (options.out.empty())
-    std::cout << answers << std::flush;
-  else
-    io::write_file(options.out, answers);
+  write_answer(answer(options), options.out);
   return 0;
 }
 

@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <iostream>
 #include <memory>
 #include <sstream>
 
+#include "launcher/commands/answer.h"
 #include "launcher/commands/commands.h"
 #include "launcher/config/run_config.h"
 #include "launcher/schedule/cases.h"
@@ -119,11 +119,7 @@ int run(const Options& options) {
                "schedule: expected either --config FILE or --cases FILE");
   HECATE_CHECK(options.cases.empty() || (options.plot.empty() && options.at.empty()),
                "schedule: --plot and --at need --config FILE, not --cases");
-  const std::string answers = answer(options);
-  if (options.out.empty())
-    std::cout << answers << std::flush;
-  else
-    io::write_file(options.out, answers);
+  write_answer(answer(options), options.out);
   return 0;
 }
 

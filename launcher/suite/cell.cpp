@@ -61,9 +61,16 @@ std::string Cell::label() const {
   return planner == "auto" ? strategy : concat(strategy, "/", planner);
 }
 
+std::string Cell::load_name() const {
+  constexpr std::string_view kTrace = "trace:";
+  if (!load_text.starts_with(kTrace)) return load_text;
+  const size_t folders = load_text.substr(0, load_text.find(',')).rfind('/');
+  return folders == std::string::npos ? load_text : concat(kTrace, load_text.substr(folders + 1));
+}
+
 std::string Cell::id() const {
   std::string id = concat(group, "|", label(), "|", cluster, "|", model, "|", loads, "|", devices,
-                          "|", variant, "|", load_text);
+                          "|", variant, "|", load_name());
   for (const std::string& each : settings) id += "|" + each;
   return concat(id, "|", warmup, "+", steps);
 }

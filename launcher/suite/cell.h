@@ -26,6 +26,9 @@ struct Cell {
 
   /// Names the cell in files; equal cells have equal ones.
   std::string id() const;
+  /// load_text with a trace's file named without its folders: what results and id() hold, so that
+  /// they are the same on every machine.
+  std::string load_name() const;
   /// The strategy as figures show it: with the planner where it is not the strategy's own.
   std::string label() const;
 };

@@ -17,7 +17,7 @@ std::string to_json(const CellResult& result) {
                                 {"loads", cell.loads},
                                 {"devices", cell.devices},
                                 {"variant", cell.variant},
-                                {"load_text", cell.load_text},
+                                {"load_text", cell.load_name()},
                                 {"settings", cell.settings},
                                 {"warmup", cell.warmup},
                                 {"steps", cell.steps},

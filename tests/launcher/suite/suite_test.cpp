@@ -18,6 +18,7 @@ namespace hecate::launcher::suite {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 const std::filesystem::path kClusters =
     std::filesystem::path(HECATE_SOURCE_DIR) / "configs" / "clusters";
@@ -65,6 +66,19 @@ class SuiteTest : public testing::Test {
   std::filesystem::path folder_;
   std::vector<std::string> progress_;
 };
+
+TEST(CellTest, IsNamedAlikeWhereverItsTraceLies) {
+  Cell here = tiny("ep"), there = here;
+  here.load_text = "trace:/data/one/loads.npy,from=40";
+  there.load_text = "trace:two/loads.npy,from=40";
+  EXPECT_EQ(here.load_name(), "trace:loads.npy,from=40");
+  EXPECT_EQ(here.id(), there.id());
+  CellResult result;
+  result.cell = here;
+  EXPECT_THAT(to_json(result), Not(HasSubstr("/data")));
+  there.load_text = "trace:two/loads.npy,from=41";
+  EXPECT_NE(here.id(), there.id());
+}
 
 TEST_F(SuiteTest, AnInterruptedSuiteGoesOn) {
   const std::vector<Cell> cells = {tiny("ep"), tiny("fssdp")};
